@@ -1,0 +1,122 @@
+"""What can go wrong, as one small tree.
+
+    KhanError                      says what happened, why, and what to do about it
+    ├── InvalidDocument            a pipeline document that cannot be stored (its findings are attached)
+    ├── InvalidRequest             a request that makes no sense (bad filter, bad date, bad cursor)
+    ├── NotFound                   no such pipeline, run, stage, artifact, schedule
+    ├── Conflict                   the thing changed meanwhile, or is in a state that forbids this
+    ├── NotAllowed                 this identity may not do this
+    ├── StoreError
+    │   ├── StoreUnavailable       the store cannot be reached: surely not applied; may be tried again
+    │   ├── StoreCompacted         a revision that the store no longer has: list again
+    │   ├── StoreRewound           the store lost revisions we have seen (a restored backup): list again
+    │   ├── StoreFull              the store's quota is used up: reads and deletes work, writes do not
+    │   ├── ValueTooLarge
+    │   └── LeaseLost
+    ├── ExecutorError              an attempt cannot be started here (no bubblewrap, no such image)
+    └── ArtifactError              an input that cannot be read, an output that is missing or unsafe
+
+`code` is stable: clients and documentation refer to it.
+"""
+
+from __future__ import annotations
+
+
+class KhanError(Exception):
+    """What happened, and what to do about it (`hint`, may be empty)."""
+
+    code = "internal"
+    status = 500  # the HTTP status that the API answers with
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class InvalidDocument(KhanError):
+    """The pipeline document has errors; it was not stored."""
+
+    code, status = "invalid-document", 422
+
+    def __init__(self, message: str, findings: tuple[object, ...] = (), *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.findings = findings  # of backend.spec.finding.Finding; object here, because errors import nothing
+
+
+class InvalidRequest(KhanError):
+    """The request makes no sense as it is."""
+
+    code, status = "invalid-request", 400
+
+
+class NotFound(KhanError):
+    """There is no such thing."""
+
+    code, status = "not-found", 404
+
+
+class Conflict(KhanError):
+    """The thing changed meanwhile, or its state forbids this."""
+
+    code, status = "conflict", 409
+
+
+class NotAllowed(KhanError):
+    """This identity may not do this."""
+
+    code, status = "not-allowed", 403
+
+
+class StoreError(KhanError):
+    """The store refused or failed."""
+
+    code, status = "store", 503
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached; nothing was applied."""
+
+    code = "store-unavailable"
+
+
+class StoreCompacted(StoreError):
+    """That revision is gone from the store's history: list again, then watch from there."""
+
+    code, status = "revision-compacted", 410
+
+
+class StoreRewound(StoreError):
+    """The store has lost revisions that were seen before: list again."""
+
+    code, status = "store-rewound", 410
+
+
+class StoreFull(StoreError):
+    """The store's quota is used up; it is read-only until it is compacted and defragmented."""
+
+    code, status = "store-full", 507
+
+
+class ValueTooLarge(StoreError):
+    """A value or transaction larger than the store takes."""
+
+    code, status = "value-too-large", 413
+
+
+class LeaseLost(StoreError):
+    """The lease has expired or was revoked."""
+
+    code = "lease-lost"
+
+
+class ExecutorError(KhanError):
+    """An attempt cannot be started here."""
+
+    code, status = "executor", 500
+
+
+class ArtifactError(KhanError):
+    """An input cannot be read, or an output is missing or unsafe."""
+
+    code, status = "artifact", 500

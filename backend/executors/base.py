@@ -1,0 +1,97 @@
+"""What runs attempts. One protocol; `sandbox` runs them on this machine, `kubernetes` as Jobs.
+
+An executor is told what should be and says what is: `ensure` may be called any number of times for one attempt, by
+daemons that know nothing of one another, and its command still runs at most once, because everything that it makes
+has a name derived from run, stage and attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+from msgspec import Struct
+
+from backend.run.state import Reason
+from backend.spec.model import Resources
+
+
+class AttemptKey(NamedTuple):
+    """Names an attempt, everywhere."""
+
+    run: str
+    stage: str  # the instance's name, e.g. "plot.2025"
+    number: int  # from 1
+
+    def __str__(self) -> str:
+        return f"{self.run}/{self.stage}/{self.number}"
+
+
+class Mount(Struct, frozen=True):
+    """A file or folder the attempt sees, read-only, at `/khan/in/<name>` (or `/khan/in/<name>/<entry>`)."""
+
+    name: str
+    source: Path
+    entry: str = ""
+
+
+class AttemptSpec(Struct, frozen=True):
+    """All that an executor needs to know to start an attempt. Nothing else reaches the stage."""
+
+    key: AttemptKey
+    image: str
+    argv: tuple[str, ...]  # what to run; empty if `script` is
+    script: str  # handed to the image's interpreter; empty if `argv` is
+    environment: dict[str, str]  # resolved
+    inputs: tuple[Mount, ...]
+    outputs: tuple[str, ...]  # names; the stage writes /khan/out/<name>
+    code: Path | None  # the unpacked code bundle, mounted read-only as the working folder
+    resources: Resources
+    network: bool = False  # what the service account declares
+
+
+class Observation(Struct, frozen=True):
+    """What is true of an attempt. The same may be said twice."""
+
+    key: AttemptKey
+    state: Literal["running", "exited", "lost"]
+    at: datetime  # when it started (running) or ended
+    exit_code: int | None = None
+    reason: Reason = Reason.OK  # OK only with exit code 0
+    message: str = ""  # for people: "exit 1", "killed: memory limit 512 MiB", "killed by SIGKILL"
+
+
+class Executor(Protocol):
+    """Runs attempts."""
+
+    name: str
+
+    async def ensure(self, spec: AttemptSpec) -> None:
+        """See to it that the attempt runs or has run. Raises ExecutorError if it can never start here.
+
+        What becomes of it comes from `observe`: at least once `exited` or `lost` after each `ensure`, also when
+        the attempt had ended before.
+        """
+        ...
+
+    def observe(self) -> AsyncIterator[list[Observation]]:
+        """What is, as it changes, for ever. One consumer."""
+        ...
+
+    async def cancel(self, key: AttemptKey, grace: float = 10.0) -> None:
+        """Ask every process of the attempt to end (SIGTERM), and after `grace` seconds make it (SIGKILL).
+
+        Returns at once; `observe` says when it has ended. An attempt that was never started is prevented from
+        starting, and observed as exited.
+        """
+        ...
+
+    async def forget(self, key: AttemptKey) -> None:
+        """Remove what is left of an ended attempt but its log and outputs. No error if nothing is."""
+        ...
+
+    async def close(self) -> None:
+        """Let go. Attempts that run go on running."""
+        ...

@@ -1,0 +1,114 @@
+"""A pipeline document as values: what the JSON says after it has parsed, before anything is filled in.
+
+Everything here is frozen and holds exactly what the author wrote, normalised: `inputs` and `outputs` of a
+stage are always mappings from the name that the stage uses to the artifact's name (a list in the document
+maps each name to itself), durations are seconds, and `run`/`script` are as written.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct, field
+
+
+
+class Parameter(Struct, frozen=True, omit_defaults=True):
+    """A value that whoever starts a run may choose. Without a default it must be given."""
+
+    default: str | None = None
+    choices: tuple[str, ...] = ()
+    description: str = ""
+
+    @property
+    def required(self) -> bool:
+        """Whether a run cannot start without it."""
+        return self.default is None
+
+
+class Input(Struct, frozen=True, omit_defaults=True):
+    """An artifact from outside (`uri`) or the latest good output of another pipeline (`pipeline/output`)."""
+
+    uri: str = ""
+    from_: str = field(name="from", default="")
+
+
+class Intermediate(Struct, frozen=True, omit_defaults=True):
+    """An artifact that only the stages of this pipeline pass between themselves."""
+
+    keep: float | None = None  # seconds
+
+
+class Output(Struct, frozen=True, omit_defaults=True):
+    """An artifact that is a result; copied to `uri`, if any, when the stage that writes it has succeeded."""
+
+    uri: str = ""
+    keep: float | None = None  # seconds
+
+
+class Retries(Struct, frozen=True, omit_defaults=True):
+    """How often, and after which pause, a failed attempt is followed by another."""
+
+    limit: int = 0
+    delay: float = 0.0  # seconds before the second attempt
+    backoff: float = 1.0  # each further pause is this much longer
+    max_delay: float = 3600.0
+
+    def pause(self, failed: int) -> float:
+        """Seconds to wait after the `failed`th failure (from 1) before the next attempt."""
+        try:
+            grown = self.delay * self.backoff ** (failed - 1)
+        except OverflowError:
+            return self.max_delay
+        return min(grown, self.max_delay)
+
+
+class Resources(Struct, frozen=True, omit_defaults=True):
+    """What a stage may use. Quantities are Kubernetes': cpu in cores, memory in bytes."""
+
+    cpu: float | None = None  # cores
+    memory: int | None = None  # bytes
+
+
+class Stage(Struct, frozen=True, omit_defaults=True):
+    """One container: an image, what it runs, and which artifacts it reads and writes."""
+
+    image: str = ""
+    run: tuple[str, ...] = ()
+    script: str = ""
+    inputs: dict[str, str] = {}  # name in the stage -> artifact
+    outputs: dict[str, str] = {}  # name in the stage -> artifact
+    after: tuple[str, ...] = ()
+    each: dict[str, tuple[str, ...]] = {}
+    retries: Retries = Retries()
+    timeout: float | None = None  # seconds
+    resources: Resources = Resources()
+    uses: str = ""  # "other-pipeline/stage"
+    description: str = ""
+
+
+class Concurrency(Struct, frozen=True, omit_defaults=True):
+    """How many runs of the pipeline may be active at once, and what becomes of one more."""
+
+    limit: int | None = None
+    when_full: Literal["queue", "skip", "replace"] = "queue"
+
+
+class Pipeline(Struct, frozen=True, omit_defaults=True):
+    """A whole document."""
+
+    name: str
+    stages: dict[str, Stage]
+    description: str = ""
+    owner: str = ""
+    labels: dict[str, str] = {}
+    parameters: dict[str, Parameter] = {}
+    environment: dict[str, str] = {}
+    service_account: str = "none"
+    code: tuple[str, ...] = ()
+    inputs: dict[str, Input] = {}
+    intermediates: dict[str, Intermediate] = {}
+    outputs: dict[str, Output] = {}
+    concurrency: Concurrency = Concurrency()
+    timeout: float | None = None  # seconds, of a whole run
+    notify: dict[str, tuple[str, ...]] = {}
