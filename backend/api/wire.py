@@ -1,0 +1,323 @@
+"""The structs that cross HTTP, shared by the daemon and its clients. JSON field names are the attribute names.
+
+Times are RFC 3339 in UTC, but for `logical_time`, which keeps its zone's offset. Fields are always present (null
+where there is nothing to say), unless a docstring says otherwise.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+from backend.run.state import ArtifactRecord, Reason, RunState, StageState, Trigger
+from backend.schedule.model import CatchUp, Kind
+from backend.spec.finding import Finding
+
+API = "/api/v1"
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """RFC 9457 problem details (`application/problem+json`). `code` is stable; `hint` says what to do."""
+
+    title: str
+    status: int
+    code: str
+    detail: str = ""
+    hint: str = ""
+    instance: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+class AttemptView(Struct, frozen=True):
+    """One try of a stage."""
+
+    number: int
+    state: str
+    started: datetime | None
+    ended: datetime | None
+    exit_code: int | None
+    reason: Reason
+    message: str
+
+
+class StageView(Struct, frozen=True):
+    """One stage instance of a run, with what it waits for."""
+
+    name: str
+    stage: str
+    state: StageState
+    image: str
+    each: dict[str, str]
+    needs: tuple[str, ...]
+    level: int
+    ready: datetime | None
+    started: datetime | None
+    ended: datetime | None
+    retry_at: datetime | None
+    message: str
+    attempts: tuple[AttemptView, ...]
+    inputs: dict[str, str]
+    outputs: dict[str, ArtifactRecord]
+    reused_from: str
+
+
+class RunView(Struct, frozen=True):
+    """A run. In lists `stages` is there only if asked for (`include=stages`); `progress` always is."""
+
+    id: str
+    pipeline: str
+    version: int
+    state: RunState
+    logical_time: datetime
+    zone: str
+    created: datetime | None
+    started: datetime | None
+    ended: datetime | None
+    parameters: dict[str, str]
+    trigger: Trigger
+    message: str
+    ending: str
+    round: int
+    progress: dict[str, int]  # "total", and how many stages are in each state
+    revision: int  # the store's revision at which it last changed
+    stages: tuple[StageView, ...] | UnsetType = UNSET
+    environment: dict[str, str] | UnsetType = UNSET  # resolved, without what differs by stage or attempt; in details only
+
+
+class StartRun(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /pipelines/{name}/runs. `date` is a date or date-time, in `zone` where it has no offset."""
+
+    parameters: dict[str, str] = {}
+    date: str = ""
+    zone: str = ""
+    version: int = 0  # 0: the current one
+
+
+class RetryRun(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /runs/{id}/retry. Without `from_stage` what failed is retried, with what was skipped for it."""
+
+    from_stage: str = ""  # this stage and all that follows it, whatever became of them
+    only: bool = False  # with from_stage: that stage, without what follows
+    latest: bool = False  # a new run with the pipeline's current version, keeping what is still good
+
+
+class PipelineView(Struct, frozen=True):
+    """A pipeline, as lists show it. `last` are its newest runs, newest first."""
+
+    name: str
+    version: int
+    description: str
+    owner: str
+    labels: dict[str, str]
+    stages: int
+    width: int
+    schedules: tuple[str, ...]
+    updated: datetime | None
+    updated_by: str
+    last: tuple[RunView, ...]
+    revision: int
+
+
+class VersionView(Struct, frozen=True):
+    """One version of a pipeline. `document` (the text as it was applied) and `plan` are in details only."""
+
+    pipeline: str
+    version: int
+    current: bool
+    created: datetime | None
+    created_by: str
+    message: str
+    bundle: str  # content address of its code, empty if it has none
+    pins: dict[str, str]  # stage -> "pipeline/stage@version" for those that use another pipeline's
+    document: str | UnsetType = UNSET
+    plan: dict[str, Any] | UnsetType = UNSET  # levels, width, critical_path
+    code: dict[str, int] | UnsetType = UNSET  # file -> bytes
+
+
+class ApplyPipeline(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /pipelines. `bundle` names code that was put before (PUT /bundles/{sha256})."""
+
+    document: str
+    bundle: str = ""
+    message: str = ""
+    dry_run: bool = False
+    expect: int | None = None  # the version that must be current (0: none yet); None: whatever it is
+
+
+class Applied(Struct, frozen=True):
+    """What became of an applied document."""
+
+    name: str
+    version: int
+    outcome: Literal["created", "updated", "unchanged"]
+    findings: tuple[Finding, ...]  # warnings
+
+
+class LintRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /lint."""
+
+    document: str
+    code: dict[str, int] | None = None
+
+
+class LintResult(Struct, frozen=True):
+    """Findings, and the plan where there is one."""
+
+    ok: bool
+    findings: tuple[Finding, ...]
+    plan: dict[str, Any] | None
+
+
+class Rollback(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /pipelines/{name}/rollback: a new version that is the old one again."""
+
+    version: int
+
+
+class ScheduleView(Struct, frozen=True):
+    """A schedule, with what it did last and will do next."""
+
+    name: str
+    pipeline: str
+    kind: Kind
+    cron: tuple[str, ...]
+    zone: str
+    at: datetime | None
+    after: tuple[str, ...]
+    parameters: dict[str, str]
+    catch_up: CatchUp
+    paused: bool
+    paused_by: str
+    paused_reason: str
+    created: datetime | None
+    created_by: str
+    last_tick: datetime | None
+    last_run: str
+    last_state: str
+    next: tuple[datetime, ...]
+    done: bool
+    message: str
+    revision: int
+
+
+class PutSchedule(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of PUT /schedules/{name}."""
+
+    pipeline: str
+    kind: Kind
+    cron: tuple[str, ...] = ()
+    zone: str = "UTC"
+    at: datetime | None = None
+    after: tuple[str, ...] = ()
+    parameters: dict[str, str] = {}
+    catch_up: CatchUp = "latest"
+
+
+class PauseSchedule(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /schedules/{name}/pause."""
+
+    reason: str = ""
+
+
+class LogLineView(Struct, frozen=True):
+    """A line of a log. `number` counts from 1, `offset` in bytes; `time` is about when it was written."""
+
+    number: int
+    offset: int
+    text: str
+    time: datetime | None
+    length: int  # bytes of the whole line, where `text` is cut
+
+
+class LogPage(Struct, frozen=True):
+    """Part of a log."""
+
+    run: str
+    stage: str
+    attempt: int
+    lines: tuple[LogLineView, ...]
+    total_lines: int
+    total_bytes: int
+    complete: bool  # nothing more will come
+    archived: bool
+    first_error: int | None  # line number
+
+
+class LogMatch(Struct, frozen=True):
+    """A line that matches a search, with its neighbours."""
+
+    line: LogLineView
+    before: tuple[LogLineView, ...]
+    after: tuple[LogLineView, ...]
+
+
+class LogMatches(Struct, frozen=True):
+    """Matches of a search; `next_line` is where to go on, null at the end."""
+
+    matches: tuple[LogMatch, ...]
+    next_line: int | None
+
+
+class ArtifactView(Struct, frozen=True):
+    """An artifact of a run, or one instance's entry of it."""
+
+    name: str
+    entry: str
+    role: Literal["input", "intermediate", "output"]
+    stage: str  # the instance that wrote it
+    attempt: int
+    record: ArtifactRecord
+
+
+class Page(Struct, frozen=True):
+    """A page of a list. `items` are of one kind; `cursor` is null on the last page."""
+
+    items: list[Any]
+    cursor: str | None
+    total: int | None  # how many match in all, where that is known cheaply
+    revision: int  # events from revision + 1 on bring it up to date
+
+
+class EventView(Struct, frozen=True):
+    """One change. `object` is null where the thing was deleted."""
+
+    revision: int
+    kind: Literal["run", "stage", "pipeline", "schedule", "relist"]
+    id: str  # of a stage "run/stage"
+    object: dict[str, Any] | None
+
+
+class ImageView(Struct, frozen=True):
+    """An image that stages can name."""
+
+    name: str
+    description: str
+    available: bool
+    reason: str  # why it is not available here
+
+
+class DaemonView(Struct, frozen=True):
+    """What answers `GET /api/v1`."""
+
+    version: str
+    executor: str
+    sandboxed: bool
+    leader: bool
+    data: str
+    pid: int
+    slots: int
+    store: dict[str, Any]
+
+
+class AuditView(Struct, frozen=True):
+    """One mutation: who did what to what, when, from where."""
+
+    id: str
+    at: datetime
+    who: str
+    what: str  # the operation's id: "cancel_run"
+    target: str
+    origin: str  # "unix", or an address
+    detail: dict[str, Any]
