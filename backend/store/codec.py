@@ -1,0 +1,23 @@
+"""Values to bytes and back: JSON, so that `etcdctl get` shows them to a person."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
+
+
+@cache
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    return msgspec.json.Decoder(kind)
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """The struct of type `kind` in `data`. Fields that a newer version added are ignored."""
+    return _decoder(kind).decode(data)

@@ -1,0 +1,130 @@
+"""Every key there is. No other module joins them.
+
+    leader                                   who leads, leased
+    pipelines/<name>                         a pipeline's head: its current version and what lists show
+    versions/<name>/<00000012>               one version of it: the document as it was applied
+    latest/<name>                            its newest good run, and what that wrote
+    runs/<mirrored id>                       a run's summary: newest first
+    active/<id>                              marks a run that has not ended
+    stages/<id>/<instance>                   a stage instance of a run, once anything happened to it
+    commands/<id>/<command>                  what somebody asked of a run, until it is done
+    ended/<id>                               a run that ended and whose followers have not been started yet
+    by-pipeline/<name>/<mirrored id>         indexes, values empty
+    by-state/<state>/<mirrored id>
+    by-short/<six characters>/<id>
+    schedules/<name>
+    requests/<hash>                          idempotency keys, leased
+    audit/<mirrored id>
+"""
+
+from __future__ import annotations
+
+from backend.run.ids import mirror
+
+LEADER = "leader"
+PIPELINES = "pipelines/"
+RUNS = "runs/"
+ACTIVE = "active/"
+STAGES = "stages/"
+COMMANDS = "commands/"
+ENDED = "ended/"
+SCHEDULES = "schedules/"
+AUDIT = "audit/"
+VERSIONS = "versions/"
+BY_PIPELINE = "by-pipeline/"
+BY_STATE = "by-state/"
+
+
+def after(prefix: str) -> str:
+    """The first key behind all that start with `prefix`: the end of its range."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
+def pipeline(name: str) -> str:
+    """A pipeline's head."""
+    return f"{PIPELINES}{name}"
+
+
+def versions(name: str) -> str:
+    """Prefix of all versions of a pipeline."""
+    return f"{VERSIONS}{name}/"
+
+
+def version(name: str, number: int) -> str:
+    """One version of a pipeline."""
+    return f"{VERSIONS}{name}/{number:08d}"
+
+
+def latest(name: str) -> str:
+    """A pipeline's newest good run."""
+    return f"latest/{name}"
+
+
+def run(identifier: str) -> str:
+    """A run's summary."""
+    return f"{RUNS}{mirror(identifier)}"
+
+
+def run_of(key: str) -> str:
+    """The run id that a `runs/`, `by-pipeline/`, `by-state/` or `audit/` key ends in."""
+    return mirror(key.rsplit("/", 1)[1])
+
+
+def active(identifier: str) -> str:
+    """Marks a run that has not ended."""
+    return f"{ACTIVE}{identifier}"
+
+
+def stages(identifier: str) -> str:
+    """Prefix of all stage records of a run."""
+    return f"{STAGES}{identifier}/"
+
+
+def stage(identifier: str, instance: str) -> str:
+    """One stage's record."""
+    return f"{STAGES}{identifier}/{instance}"
+
+
+def commands(identifier: str) -> str:
+    """Prefix of what was asked of a run."""
+    return f"{COMMANDS}{identifier}/"
+
+
+def command(identifier: str, command_id: str) -> str:
+    """One thing asked of a run."""
+    return f"{COMMANDS}{identifier}/{command_id}"
+
+
+def ended(identifier: str) -> str:
+    """A run whose followers have not been started."""
+    return f"{ENDED}{identifier}"
+
+
+def by_pipeline(name: str, identifier: str = "") -> str:
+    """Index of a pipeline's runs; without an id its prefix."""
+    return f"{BY_PIPELINE}{name}/{mirror(identifier)}"
+
+
+def by_state(state: str, identifier: str = "") -> str:
+    """Index of runs in a state; without an id its prefix."""
+    return f"{BY_STATE}{state}/{mirror(identifier)}"
+
+
+def by_short(short_id: str, identifier: str = "") -> str:
+    """Index by the characters that people use; without an id its prefix."""
+    return f"by-short/{short_id}/{identifier}"
+
+
+def schedule(name: str) -> str:
+    """A schedule."""
+    return f"{SCHEDULES}{name}"
+
+
+def request(digest: str) -> str:
+    """What an idempotency key has brought about."""
+    return f"requests/{digest}"
+
+
+def audit(identifier: str) -> str:
+    """One mutation."""
+    return f"{AUDIT}{mirror(identifier)}"

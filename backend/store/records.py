@@ -1,0 +1,141 @@
+"""What is kept, beside runs and schedules, and the changes that keep indexes in step with what they index.
+
+The functions here build transactions and make none, so that a caller can put several into one.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from backend.run.ids import short
+from backend.run.state import ArtifactRecord, Run
+from backend.store import keys
+from backend.store.base import Condition, Delete, Put
+from backend.store.codec import encode
+
+
+class PipelineHead(Struct, frozen=True, omit_defaults=True):
+    """What lists show of a pipeline."""
+
+    name: str
+    version: int
+    description: str = ""
+    owner: str = ""
+    labels: dict[str, str] = {}
+    stages: int = 0
+    width: int = 0
+    created: datetime | None = None
+    updated: datetime | None = None
+    updated_by: str = ""
+
+
+class Pin(Struct, frozen=True):
+    """The stage of another pipeline's version that a `uses` stands for."""
+
+    pipeline: str
+    version: int
+    stage: str
+    bundle: str = ""
+
+
+class Version(Struct, frozen=True, omit_defaults=True):
+    """One version of a pipeline: the text as it was applied, and what it was pinned to then."""
+
+    pipeline: str
+    version: int
+    document: str
+    bundle: str = ""  # content address of the code
+    pins: dict[str, Pin] = {}  # stage -> what its `uses` stood for
+    created: datetime | None = None
+    created_by: str = ""
+    message: str = ""
+
+
+class Written(Struct, frozen=True):
+    """An instance's part of an artifact of a good run: where it lies."""
+
+    stage: str
+    attempt: int
+    output: str  # the writer's own name for it
+    entry: str
+    record: ArtifactRecord
+    run: str = ""  # whose folder holds it, where not that of the run itself
+
+
+class Latest(Struct, frozen=True):
+    """A pipeline's newest good run and its outputs: artifact -> its entries."""
+
+    run: str
+    ended: datetime
+    outputs: dict[str, tuple[Written, ...]]
+
+
+class Command(Struct, frozen=True, omit_defaults=True):
+    """What somebody asked of a run."""
+
+    kind: Literal["cancel", "retry"]
+    by: str
+    at: datetime
+    from_stage: str = ""
+    only: bool = False
+
+
+class AuditRecord(Struct, frozen=True):
+    """One mutation."""
+
+    at: datetime
+    who: str
+    what: str
+    target: str
+    origin: str
+    detail: dict[str, Any]
+
+
+def create_run(run: Run) -> tuple[list[Condition], list[Put | Delete]]:
+    """The transaction that makes a run, once: a second one with the same id changes nothing."""
+    return (
+        [Condition(keys.run(run.id), modified=0)],
+        [
+            Put(keys.run(run.id), encode(run)),
+            Put(keys.active(run.id), b""),
+            Put(keys.by_pipeline(run.pipeline, run.id), b""),
+            Put(keys.by_state(run.state, run.id), b""),
+            Put(keys.by_short(short(run.id), run.id), b""),
+        ],
+    )
+
+
+def change_run(old: Run, new: Run) -> list[Put | Delete]:
+    """Writes a run's new summary, and moves what depends on its state."""
+    changes: list[Put | Delete] = [Put(keys.run(new.id), encode(new))]
+    if old.state != new.state:
+        changes += [
+            Delete(keys.by_state(old.state, new.id)),
+            Put(keys.by_state(new.state, new.id), b""),
+        ]
+        if new.state.ended and not old.state.ended:
+            changes += [Delete(keys.active(new.id)), Put(keys.ended(new.id), b"")]
+        elif old.state.ended and not new.state.ended:
+            changes += [Put(keys.active(new.id), b"")]
+    return changes
+
+
+def delete_run(run: Run) -> list[Put | Delete]:
+    """Removes an ended run with all that was kept of it in the store."""
+    return [
+        Delete(keys.run(run.id)),
+        Delete(keys.by_pipeline(run.pipeline, run.id)),
+        Delete(keys.by_state(run.state, run.id)),
+        Delete(keys.by_short(short(run.id), run.id)),
+        Delete(keys.stages(run.id), prefix=True),
+        Delete(keys.commands(run.id), prefix=True),
+        Delete(keys.ended(run.id)),
+    ]
+
+
+def record_audit(identifier: str, record: AuditRecord) -> Put:
+    """Adds an entry to the journal of mutations."""
+    return Put(keys.audit(identifier), encode(record))
