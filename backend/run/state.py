@@ -1,4 +1,4 @@
-"""What is known of a run, its stages and their attempts. These are the values kept in etcd, and what the API shows.
+"""What is known of a run, its stages and attempts: the values kept in etcd, and what the API shows of them.
 
 A run's summary is small (1 KiB at most): it is all that a list shows. Each stage of it has a record of its
 own; a stage without a record has not been touched yet and is `waiting`.
@@ -141,7 +141,6 @@ class StageRecord(Struct, frozen=True, omit_defaults=True):
     inputs: dict[str, str] = {}  # artifact -> sha256 of what it read
     outputs: dict[str, ArtifactRecord] = {}  # artifact (this instance's own entry of it) -> what it wrote
     reused_from: str = ""  # run id
-    made_by: str = ""  # run id/attempt whose folder holds the outputs, where not this run's last attempt
 
     @property
     def attempt(self) -> Attempt | None:
@@ -168,5 +167,6 @@ class Run(Struct, frozen=True, omit_defaults=True):
     message: str = ""  # why it waits or failed: "by_region: exit 1", "waits for run …"
     ending: str = ""  # why it is being brought to an end while processes still run: cancelled, replaced, run-timeout
     by: str = ""  # who cancelled it
+    retry_from: str = ""  # of a run that takes up another: this stage and what follows is not kept
     round: int = 1  # 1, and one more for each retry by hand
     ready_at: datetime | None = None  # start of this round's clock for the run's time-out

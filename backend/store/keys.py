@@ -7,6 +7,7 @@
     runs/<mirrored id>                       a run's summary: newest first
     active/<id>                              marks a run that has not ended
     stages/<id>/<instance>                   a stage instance of a run, once anything happened to it
+    inputs/<id>/<artifact>                   what a run reads from outside, once it was looked up
     commands/<id>/<command>                  what somebody asked of a run, until it is done
     ended/<id>                               a run that ended and whose followers have not been started yet
     by-pipeline/<name>/<mirrored id>         indexes, values empty
@@ -83,6 +84,16 @@ def stages(identifier: str) -> str:
 def stage(identifier: str, instance: str) -> str:
     """One stage's record."""
     return f"{STAGES}{identifier}/{instance}"
+
+
+def inputs(identifier: str) -> str:
+    """Prefix of what a run reads from outside."""
+    return f"inputs/{identifier}/"
+
+
+def external(identifier: str, artifact: str) -> str:
+    """What a run reads from outside as one of its inputs."""
+    return f"inputs/{identifier}/{artifact}"
 
 
 def commands(identifier: str) -> str:

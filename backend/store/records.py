@@ -54,23 +54,27 @@ class Version(Struct, frozen=True, omit_defaults=True):
     message: str = ""
 
 
-class Written(Struct, frozen=True):
-    """An instance's part of an artifact of a good run: where it lies."""
+class Entry(Struct, frozen=True):
+    """One instance's part of an artifact; `name` is empty where the artifact was written whole."""
 
-    stage: str
-    attempt: int
-    output: str  # the writer's own name for it
-    entry: str
+    name: str
     record: ArtifactRecord
-    run: str = ""  # whose folder holds it, where not that of the run itself
 
 
 class Latest(Struct, frozen=True):
-    """A pipeline's newest good run and its outputs: artifact -> its entries."""
+    """A pipeline's newest good run (by logical time) and its outputs: artifact -> its entries."""
 
     run: str
+    logical_time: datetime
     ended: datetime
-    outputs: dict[str, tuple[Written, ...]]
+    outputs: dict[str, tuple[Entry, ...]]
+
+
+class External(Struct, frozen=True):
+    """What a run reads as an input from outside, looked up once, so that a retry reads the same."""
+
+    entries: tuple[Entry, ...]
+    run: str = ""  # of another pipeline, whose output it is
 
 
 class Command(Struct, frozen=True, omit_defaults=True):
@@ -132,6 +136,7 @@ def delete_run(run: Run) -> list[Put | Delete]:
         Delete(keys.by_short(short(run.id), run.id)),
         Delete(keys.stages(run.id), prefix=True),
         Delete(keys.commands(run.id), prefix=True),
+        Delete(keys.inputs(run.id), prefix=True),
         Delete(keys.ended(run.id)),
     ]
 

@@ -1,0 +1,56 @@
+"""What the daemon is told when it starts. The command line's flags and KHANTUI_… variables, nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import platformdirs
+from msgspec import Struct
+
+
+class Config(Struct, frozen=True):
+    """Settings of one daemon."""
+
+    data: Path
+    port: int | None  # loopback TCP beside the unix socket; 0: any free one
+    sandboxed: bool
+    slots: int  # how many attempts may run at once
+    etcd: tuple[str, ...]  # endpoints of an etcd that others run; empty: one of our own
+    etcd_binary: Path | None
+
+
+def parse(argv: Sequence[str] | None = None) -> Config:
+    """Settings from the command line `argv`, and from the environment where it is silent."""
+    parser = argparse.ArgumentParser(prog="python -m backend", description="The Khantui daemon.")
+    default_data = os.environ.get("KHANTUI_DATA") or platformdirs.user_data_dir("khantui")
+    parser.add_argument("--data", type=Path, default=Path(default_data), help="the data folder (%(default)s)")
+    parser.add_argument("--port", type=int, help="serve on loopback TCP as well (0: any free port)")
+    parser.add_argument("--no-sandbox", action="store_true", help="run stages as bare processes, unconfined")
+    parser.add_argument("--slots", type=int, default=_slots(), help="stages that run at once (%(default)s)")
+    parser.add_argument(
+        "--etcd",
+        default=os.environ.get("KHANTUI_ETCD_ENDPOINTS", ""),
+        help="endpoints of an etcd to use, comma-separated",
+    )
+    given = parser.parse_args(argv)
+    if given.slots < 1:
+        parser.error("--slots must be 1 or more")
+    if given.port is not None and not 0 <= given.port <= 65535:
+        parser.error("--port must be from 0 to 65535")
+    binary = os.environ.get("KHANTUI_ETCD")
+    return Config(
+        data=given.data.expanduser().absolute(),
+        port=given.port,
+        sandboxed=not given.no_sandbox,
+        slots=given.slots,
+        etcd=tuple(e.strip() for e in given.etcd.split(",") if e.strip()),
+        etcd_binary=Path(binary) if binary else None,
+    )
+
+
+def _slots() -> int:
+    configured = os.environ.get("KHANTUI_SLOTS", "")
+    return int(configured) if configured.isdigit() and int(configured) else max(4, 2 * (os.cpu_count() or 2))

@@ -1,0 +1,45 @@
+"""Which queued runs may begin: a pipeline's `concurrency`, decided from all its active runs. Pure."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from backend.run.ids import short
+from backend.run.state import Run, RunState
+from backend.spec.model import Concurrency
+
+
+class Verdict(Struct, frozen=True):
+    """What is to become of a queued run: begin now, wait (`message` says for what), or give up (`skip`)."""
+
+    admit: bool = False
+    skip: bool = False
+    message: str = ""
+    replaces: tuple[str, ...] = ()  # runs to be ended first
+
+
+def judge(run: Run, active: list[Run], concurrency: Concurrency) -> Verdict:
+    """The verdict on `run`, given all runs of its pipeline that have not ended (itself among them)."""
+    limit = concurrency.limit
+    if limit is None:
+        return Verdict(admit=True)
+    others = [other for other in active if other.id != run.id]
+    running = [other for other in others if other.state is RunState.RUNNING]
+    before = [other for other in others if other.state is RunState.QUEUED and other.id < run.id]
+    if concurrency.when_full == "replace":
+        newer = [o for o in others if o.state is RunState.QUEUED and o.id > run.id]
+        if len(newer) >= limit:
+            return Verdict(skip=True, message=f"replaced by run {short(newer[-1].id)} before it began")
+        excess = len(running) - limit + 1
+        if excess <= 0:
+            return Verdict(admit=True)
+        oldest = sorted(running, key=lambda o: o.id)[:excess]
+        names = ", ".join(short(o.id) for o in oldest)
+        return Verdict(message=f"waits for run {names} to end", replaces=tuple(o.id for o in oldest))
+    if len(running) + len(before) < limit:
+        return Verdict(admit=True)
+    waits_for = short((running or before)[0].id)
+    if concurrency.when_full == "skip":
+        return Verdict(skip=True, message=f"skipped: {len(running)} of {limit} runs are active ({waits_for})")
+    place = f", {len(before)} before it" if before else ""
+    return Verdict(message=f"waits for run {waits_for}: {len(running)} of {limit} are active{place}")

@@ -1,0 +1,388 @@
+"""Drives every run that has not ended: one worker a run, each a machine fed with what happens to it.
+
+Level-based: a worker is made from the store at any time, and everything it does may be done twice. What a worker has
+decided is committed first, under the leader's fence, and acted upon only then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from backend.clock import Clock
+from backend.control.admission import judge
+from backend.control.attempts import Attempts, said, why_not
+from backend.control.timers import Timers
+from backend.control.worker import Worker
+from backend.errors import KhanError, NotFound, StoreError
+from backend.executors.base import AttemptKey, Executor, Observation
+from backend.logs import LogStore
+from backend.run.machine import Changed, Ending, Machine, StartAttempt
+from backend.run.state import Reason, Run, RunState
+from backend.store import keys
+from backend.store.base import Batch, Change, Condition, Delete, Put, Store
+from backend.store.catalogue import Catalogue
+from backend.store.codec import decode, encode
+from backend.store.feed import Feed, Lost
+from backend.store.records import Command, change_run
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+CHUNK = 110  # changes in one transaction; etcd takes 128
+SOON = timedelta(milliseconds=200)  # how long news that nothing depends on may wait to be written down
+
+
+class Parts(Struct, frozen=True):
+    """What the controller works with."""
+
+    store: Store
+    feed: Feed
+    catalogue: Catalogue
+    executor: Executor
+    attempts: Attempts
+    logs: LogStore
+    clock: Clock
+
+
+class RunController:
+    """All runs that have not ended."""
+
+    def __init__(self, parts: Parts, fence: Callable[[], list[Condition]], *, slots: int) -> None:
+        self._parts = parts
+        self._fence = fence
+        self._slots = slots
+        self._used = 0
+        self._workers: dict[str, Worker] = {}
+        self._by_pipeline: dict[str, dict[str, Worker]] = {}
+        self._hungry: OrderedDict[str, None] = OrderedDict()  # runs that wait for a slot, first come first
+        self._timers = Timers(parts.clock, self._kick_id)
+        self._tasks: asyncio.TaskGroup
+        self._archiving = asyncio.Semaphore(2)
+
+    async def run(self) -> None:
+        """Drive runs until cancelled."""
+        async with asyncio.TaskGroup() as self._tasks:
+            self._tasks.create_task(self._timers.run())
+            self._tasks.create_task(self._observe())
+            while True:
+                try:
+                    await self._follow()
+                except Lost:
+                    log.warning("missed changes of the store: listing everything again")
+                except StoreError as error:
+                    log.warning("cannot follow the store: %s", error)
+                    await asyncio.sleep(0.2)
+
+    # what reaches it
+
+    async def _follow(self) -> None:
+        with self._parts.feed.subscribe(keys.RUNS, keys.COMMANDS) as changes:
+            await self._list()
+            async for batch in changes:
+                self._hear(batch)
+
+    async def _list(self) -> None:
+        """Everything that has not ended, and everything that was asked."""
+        store = self._parts.store
+        async for page in store.scan(keys.ACTIVE):
+            ids = [item.key.removeprefix(keys.ACTIVE) for item in page.items if item.key]
+            for start in range(0, len(ids), CHUNK):
+                some = ids[start : start + CHUNK]
+                for found in await store.get_many([keys.run(i) for i in some]):
+                    if found is not None:
+                        self._meet(decode(found.value, Run), found.modified)
+        async for page in store.scan(keys.COMMANDS):
+            for item in page.items:
+                self._command(Change(item.key, item.value, item.modified, item.created))
+        for worker in tuple(self._workers.values()):
+            self._kick(worker)
+
+    def _hear(self, batch: Batch) -> None:
+        for change in batch.changes:
+            if change.key.startswith(keys.COMMANDS):
+                self._command(change)
+            elif change.value is not None and change.created == change.modified:
+                self._kick(self._meet(decode(change.value, Run), change.modified))
+
+    def _meet(self, run: Run, modified: int) -> Worker:
+        worker = self._workers.get(run.id)
+        if worker is None:
+            worker = self._workers[run.id] = Worker(run, modified)
+            self._by_pipeline.setdefault(run.pipeline, {})[run.id] = worker
+        return worker
+
+    def _command(self, change: Change) -> None:
+        if change.value is None:
+            return
+        _, run_id, command_id = change.key.split("/")
+        command = decode(change.value, Command)
+        self._spawn(self._ask(run_id, command_id, command))
+
+    async def _ask(self, run_id: str, command_id: str, command: Command) -> None:
+        if run_id not in self._workers:
+            found = await self._patiently(lambda: self._parts.store.get(keys.run(run_id)))
+            if found is None:
+                return
+            self._meet(decode(found.value, Run), found.modified)
+        worker = self._workers[run_id]
+        worker.commands[command_id] = command
+        self._kick(worker)
+
+    async def _observe(self) -> None:
+        async for batch in self._parts.executor.observe():
+            for seen in batch:
+                worker = self._workers.get(seen.key.run)
+                if worker is None or worker.machine is None:
+                    continue
+                if seen.state == "running":
+                    worker.started.append(seen)
+                    self._timers.set(f"{seen.key.run} ", self._parts.clock.now() + SOON)
+                else:
+                    self._spawn(self._conclude(worker, worker.machine, seen))
+
+    async def _conclude(self, worker: Worker, machine: Machine, seen: Observation) -> None:
+        key = seen.key
+        ending = await self._parts.attempts.conclude(machine, worker.read.get((key.stage, key.number), {}), seen)
+        worker.ended.append((key.stage, key.number, ending))
+        self._kick(worker)
+
+    # a worker's turn
+
+    def _kick_id(self, run_id: str) -> None:
+        worker = self._workers.get(run_id.strip())
+        if worker is not None:
+            self._kick(worker)
+
+    def _kick(self, worker: Worker) -> None:
+        worker.dirty = True
+        if not worker.busy:
+            worker.busy = True
+            self._spawn(self._drain(worker))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.create_task(_contained(work))
+
+    async def _drain(self, worker: Worker) -> None:
+        pause = 0.05
+        try:
+            while worker.dirty:
+                worker.dirty = False
+                try:
+                    await self._turn(worker)
+                    pause = 0.05
+                except Exception as error:
+                    if isinstance(error, StoreError):
+                        log.warning("run %s: %s; again in %.1f s", worker.run.id, error, pause)
+                    else:
+                        log.exception("run %s: again in %.1f s", worker.run.id, pause)
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, 5.0)
+                    self._reset(worker)
+                    worker.dirty = True
+        finally:
+            worker.busy = False
+        if worker.run.state.ended and not worker.commands and not worker.dirty:
+            self._dismiss(worker)
+
+    async def _turn(self, worker: Worker) -> None:
+        if worker.machine is None and not await self._load(worker):
+            return
+        machine = worker.machine
+        assert machine is not None
+        now = self._parts.clock.now()
+        worker.feed(machine, now)
+        self._admit(machine, now)
+        machine.tick(now)
+        self._fill(worker, machine, now)
+        changed = machine.take()
+        if changed is not None or worker.taken:
+            await self._commit(worker, machine, changed)
+        self._recount(worker)
+        self._timers.set(worker.run.id, machine.next_wake())
+
+    async def _load(self, worker: Worker) -> bool:
+        """Make the worker's machine from the store, and pick up what was under way. False if that cannot be."""
+        parts, run_id = self._parts, worker.run.id
+        found = await parts.store.get(keys.run(run_id))
+        if found is None:
+            worker.commands.clear()
+            self._dismiss(worker)
+            return False
+        worker.run, worker.modified = decode(found.value, Run), found.modified
+        try:
+            worker.loaded = await parts.catalogue.load(worker.run.pipeline, worker.run.version)
+        except NotFound as error:
+            await self._give_up(worker, error)
+            return False
+        worker.machine = await worker.revive(parts.store, parts.catalogue)
+        self._recount(worker)
+        for stage, attempt in worker.machine.open_attempts():
+            self._spawn(self._start(worker, worker.machine, stage, attempt.number))
+        worker.machine.settle(parts.clock.now())
+        return True
+
+    def _admit(self, machine: Machine, now: datetime) -> None:
+        run = machine.run
+        if run.state is not RunState.QUEUED or run.ending:
+            return
+        siblings = [w.machine.run if w.machine else w.run for w in self._by_pipeline[run.pipeline].values()]
+        verdict = judge(run, [r for r in siblings if not r.state.ended], machine.pipeline.concurrency)
+        if verdict.admit:
+            machine.admit(now)
+        elif verdict.skip:
+            machine.end("cancelled", now, message=verdict.message)
+        else:
+            machine.hold(verdict.message)
+            for other in verdict.replaces:
+                self._workers[other].replaced = True
+                self._kick(self._workers[other])
+
+    def _fill(self, worker: Worker, machine: Machine, now: datetime) -> None:
+        """Give the run's queued stages free slots; in turn, where other runs wait for one too."""
+        run_id = worker.run.id
+        others = any(other != run_id for other in self._hungry)
+        self._hungry.pop(run_id, None)
+        while machine.wants and self._used < self._slots:
+            if not machine.start(now):
+                break
+            self._used += 1
+            worker.slots += 1
+            if others:
+                break
+        if machine.wants:
+            self._hungry[run_id] = None
+
+    def _recount(self, worker: Worker) -> None:
+        """Keep the count of slots in step with the worker's open attempts, and hand on those that are free."""
+        have = len(worker.machine.open_attempts()) if worker.machine else 0
+        self._used += have - worker.slots
+        worker.slots = have
+        for run_id in list(self._hungry)[: max(self._slots - self._used, 0)]:
+            self._kick(self._workers[run_id])
+
+    # writing down, and acting
+
+    async def _commit(self, worker: Worker, machine: Machine, changed: Changed | None) -> None:
+        before, run = (changed.before, changed.run) if changed else (machine.run, machine.run)
+        changes: list[Put | Delete] = [Delete(keys.command(run.id, c)) for c in worker.taken]
+        changes += change_run(before, run)
+        if run.state is RunState.SUCCEEDED and before.state is not RunState.SUCCEEDED and run.ended:
+            changes += await self._parts.attempts.latest(machine, run.ended)
+        records: list[Put | Delete] = [
+            Put(keys.stage(run.id, r.name), encode(r)) for r in (changed.records if changed else ())
+        ]
+        # the summary goes last: until it is written, everything before it would be decided again
+        while len(records) + len(changes) > CHUNK:
+            some, records = records[:CHUNK], records[CHUNK:]
+            if await self._parts.store.commit(self._fence(), some) is None:
+                raise StoreError("another daemon leads, or is about to")
+        conditions = [*self._fence(), Condition(keys.run(run.id), modified=worker.modified)]
+        revision = await self._parts.store.commit(conditions, [*records, *changes])
+        if revision is None:
+            raise StoreError("it changed meanwhile, or another daemon leads")
+        worker.modified, worker.run = revision, run
+        for command_id in worker.taken:
+            worker.commands.pop(command_id, None)
+        worker.taken.clear()
+        if changed:
+            self._act(worker, machine, changed)
+        if before.state != run.state:
+            self._wake_siblings(run)
+
+    def _act(self, worker: Worker, machine: Machine, changed: Changed) -> None:
+        for action in changed.actions:
+            if isinstance(action, StartAttempt):
+                self._spawn(self._start(worker, machine, action.stage, action.number))
+            else:
+                key = AttemptKey(machine.run.id, action.stage, action.number)
+                self._spawn(self._parts.executor.cancel(key))
+        for record in changed.records:
+            attempt = record.attempt
+            if attempt and attempt.state.ended:
+                worker.read.pop((record.name, attempt.number), None)
+                self._spawn(self._archive(machine.run.id, record.name, attempt.number))
+
+    async def _start(self, worker: Worker, machine: Machine, stage: str, number: int) -> None:
+        assert worker.loaded is not None
+        parts, run_id = self._parts, machine.run.id
+        try:
+            prepared = await self._patiently(
+                lambda: parts.attempts.prepare(worker.loaded, machine, stage, number)  # type: ignore[arg-type]
+            )
+            worker.read[(stage, number)] = prepared.inputs
+            parts.logs.track(run_id, stage, number)
+            await parts.executor.ensure(prepared.spec)
+        except Exception as error:
+            if not isinstance(error, KhanError):
+                log.exception("cannot start %s/%s/%d", run_id, stage, number)
+            worker.ended.append((stage, number, Ending(parts.clock.now(), why_not(error), said(error))))
+            self._kick(worker)
+            return
+        attempt = machine.record(stage).attempt
+        if attempt and attempt.number == number and attempt.reason is not Reason.OK:
+            await parts.executor.cancel(prepared.spec.key)  # it was cancelled before it was there
+
+    async def _archive(self, run_id: str, stage: str, number: int) -> None:
+        async with self._archiving:
+            try:
+                await self._parts.logs.finish(run_id, stage, number)
+            except (KhanError, OSError) as error:
+                log.warning("the log of %s/%s/%d stays where it is: %s", run_id, stage, number, error)
+
+    async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Ask again for as long as the store cannot be reached."""
+        pause = 0.05
+        while True:
+            try:
+                return await ask()
+            except StoreError as error:
+                log.warning("the store: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+
+    async def _give_up(self, worker: Worker, error: KhanError) -> None:
+        """A run whose document is gone can only fail."""
+        run = worker.failed(error.message, self._parts.clock.now())
+        conditions = [*self._fence(), Condition(keys.run(run.id), modified=worker.modified)]
+        deletes: list[Put | Delete] = [Delete(keys.command(run.id, c)) for c in worker.commands]
+        await self._parts.store.commit(conditions, [*deletes, *change_run(worker.run, run)])
+        worker.commands.clear()
+        worker.run = run
+
+    def _reset(self, worker: Worker) -> None:
+        worker.machine = None
+        worker.taken.clear()
+        self._recount(worker)
+
+    def _wake_siblings(self, run: Run) -> None:
+        for sibling in self._by_pipeline.get(run.pipeline, {}).values():
+            if sibling.run.state is RunState.QUEUED:
+                self._kick(sibling)
+
+    def _dismiss(self, worker: Worker) -> None:
+        run = worker.run
+        self._workers.pop(run.id, None)
+        self._hungry.pop(run.id, None)
+        siblings = self._by_pipeline.get(run.pipeline, {})
+        siblings.pop(run.id, None)
+        if not siblings:
+            self._by_pipeline.pop(run.pipeline, None)
+        self._timers.set(run.id, None)
+        worker.machine = None
+        self._recount(worker)
+
+
+async def _contained(work: Coroutine[Any, Any, None]) -> None:
+    """One run's mishap must not stop the others: what cannot be handled is logged with all that is known."""
+    try:
+        await work
+    except Exception:
+        log.exception("unexpected")
