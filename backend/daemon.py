@@ -1,0 +1,180 @@
+"""Wires everything: etcd, the store, the executor, the API, and, while this daemon leads, the controllers.
+
+One root task's failure ends the process, after everything has been closed in order; stages go on running and are
+adopted by the next daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+
+from backend.api.app import create_app
+from backend.api.serve import serve
+from backend.api.services import Services
+from backend.artifacts import ArtifactStore, CodeStore
+from backend.clock import SystemClock
+from backend.config import Config, parse
+from backend.control.attempts import Attempts
+from backend.control.followers import Followers
+from backend.control.leader import Leader
+from backend.control.runs import Parts, RunController
+from backend.control.ticks import Ticker
+from backend.errors import KhanError
+from backend.executors.sandbox import SandboxExecutor
+from backend.layout import Layout
+from backend.logs import LogStore
+from backend.store.catalogue import Catalogue
+from backend.store.embedded import EmbeddedEtcd
+from backend.store.etcd import EtcdStore
+from backend.store.feed import Feed
+from backend.store.server_binary import provide
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the daemon until it is told to stop: its exit code."""
+    config = parse(argv)
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=os.environ.get("KHANTUI_LOG", "INFO")
+    )
+    try:
+        with locked(config.data):
+            asyncio.run(_run(config))
+    except KhanError as error:
+        print(f"khantui: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"         {error.hint}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+@contextlib.contextmanager
+def locked(data: Path) -> Iterator[None]:
+    """Hold the data folder: one daemon at a time."""
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (data / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise KhanError(
+                f"another daemon uses {data}", hint="use that one, or give another folder: --data DIR"
+            ) from None
+        yield
+
+
+async def _run(config: Config) -> None:
+    """All root tasks, until one fails or a signal says to stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    layout = Layout(config.data)
+    executor = SandboxExecutor(layout, SystemClock(), sandboxed=config.sandboxed)
+    async with contextlib.AsyncExitStack() as stack:
+        store = await stack.enter_async_context(_store(config, layout))
+        stack.push_async_callback(executor.close)
+        daemon = Daemon(config, layout, store, executor)
+        work = asyncio.create_task(daemon.run())
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (work, stopped):
+            if not task.done():
+                task.cancel()
+        await asyncio.gather(stopped, return_exceptions=True)
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+
+
+@contextlib.asynccontextmanager
+async def _store(config: Config, layout: Layout) -> AsyncIterator[EtcdStore]:
+    """The etcd that was named, or one of our own for as long as this daemon lives."""
+    if config.etcd:
+        store = EtcdStore(list(config.etcd))
+        try:
+            yield store
+        finally:
+            await store.close()
+        return
+    binary = await asyncio.to_thread(provide, _progress)
+    etcd = EmbeddedEtcd(layout.etcd, binary)
+    await etcd.start()
+    store = EtcdStore([etcd.target])
+    try:
+        yield store
+    finally:
+        await store.close()
+        await etcd.stop()
+
+
+def _progress(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+class Daemon:
+    """The parts, and the tasks that they are."""
+
+    def __init__(self, config: Config, layout: Layout, store: EtcdStore, executor: SandboxExecutor) -> None:
+        self._config = config
+        self._layout = layout
+        self._executor = executor
+        self._clock = clock = SystemClock()
+        self._store = store
+        self._feed = Feed(store)
+        self._catalogue = Catalogue(store)
+        self._logs = LogStore(layout, clock)
+        self._artifacts = ArtifactStore(layout)
+        self._code = CodeStore(layout)
+        self._leader = Leader(store, self._feed, alone=not config.etcd)
+
+    async def run(self) -> None:
+        """Serve and, while leading, control; until cancelled, or until one of the tasks fails."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._feed.run())
+            tasks.create_task(self._logs.run())
+            await self._feed.started.wait()
+            tasks.create_task(self._leader.run(self._control))
+            tasks.create_task(self._serve())
+
+    async def _control(self) -> None:
+        """What only the leader does."""
+        clock, fence = self._clock, self._leader.fence
+        attempts = Attempts(self._store, self._artifacts, self._code, self._layout, clock)
+        parts = Parts(self._store, self._feed, self._catalogue, self._executor, attempts, self._logs, clock)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(RunController(parts, fence, slots=self._config.slots).run())
+            tasks.create_task(Ticker(self._store, self._feed, self._catalogue, clock, fence).run())
+            tasks.create_task(Followers(self._store, self._feed, self._catalogue, clock, fence).run())
+
+    async def _serve(self) -> None:
+        services = Services(
+            store=self._store,
+            feed=self._feed,
+            catalogue=self._catalogue,
+            logs=self._logs,
+            artifacts=self._artifacts,
+            code=self._code,
+            clock=self._clock,
+            layout=self._layout,
+            executor=self._executor.name,
+            sandboxed=self._config.sandboxed,
+            missing_tools=self._executor.missing_tools(),
+            slots=self._config.slots,
+            leader=lambda: self._leader.leads,
+        )
+
+        def ready(port: int | None) -> None:
+            url = f"unix://{self._layout.socket}" if port is None else f"http://127.0.0.1:{port}"
+            print(f"ready {url}", flush=True)
+
+        await serve(create_app(services), self._layout.socket, self._config.port, ready)
