@@ -66,6 +66,7 @@ def new_run(
     parameters: Mapping[str, str],
     trigger: Trigger,
     zone: str = "UTC",
+    retry_from: str = "",
 ) -> Run:
     """A run of `pipeline` at the logical time `moment`, queued. Raises InvalidRequest for bad parameters."""
     return Run(
@@ -78,4 +79,5 @@ def new_run(
         parameters=check_parameters(pipeline, parameters),
         trigger=trigger,
         stages=len(plan.instances),
+        retry_from=retry_from,
     )

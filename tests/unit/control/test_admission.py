@@ -17,9 +17,7 @@ MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
 def runs(states: str) -> list[Run]:
     """`r` running, `q` queued; ids in the order of the letters."""
     kinds = {"r": RunState.RUNNING, "q": RunState.QUEUED}
-    return [
-        Run(f"000000000{i}-00000{i}", "p", 1, MOMENT, state=kinds[letter]) for i, letter in enumerate(states)
-    ]
+    return [Run(f"000000000{i}-00000{i}", "p", 1, MOMENT, state=kinds[letter]) for i, letter in enumerate(states)]
 
 
 @pytest.mark.parametrize(
