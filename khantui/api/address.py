@@ -1,0 +1,64 @@
+"""Where the daemon is: an address, or a data folder with its socket in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from khantui.errors import Misuse
+
+SOCKET = "api.sock"
+LONGEST_SOCKET = 107  # bytes of a unix socket's path that Linux takes
+
+
+class Address(NamedTuple):
+    """A unix socket's path, or the base URL of a daemon that listens on a port."""
+
+    socket: Path | None
+    base: str
+
+    def __str__(self) -> str:
+        return f"unix://{self.socket}" if self.socket else self.base
+
+
+def parse(text: str) -> Address:
+    """What `unix:///path` or `http://host:port` means. Raises Misuse."""
+    parts = urlsplit(text)
+    if parts.scheme == "unix" and parts.path.startswith("/") and not parts.netloc:
+        return of_socket(Path(parts.path))
+    if parts.scheme in ("http", "https") and parts.netloc:
+        return Address(None, text.rstrip("/"))
+    raise Misuse(f"{text!r} is no address", "write unix:///path/to/api.sock or http://127.0.0.1:PORT")
+
+
+def of_socket(path: Path) -> Address:
+    """The address of that socket. Raises Misuse if the path is longer than the system takes."""
+    if len(bytes(path)) > LONGEST_SOCKET:
+        raise Misuse(
+            f"the socket's path is longer than {LONGEST_SOCKET} bytes: {path}", "use a shorter data folder"
+        )
+    return Address(path, "http://khantui")
+
+
+def default_data() -> Path:
+    """The platform's folder for what an application keeps of a user."""
+    from platformdirs import user_data_path
+
+    return user_data_path("khantui")
+
+
+def data_folder(given: str | None, environment: Mapping[str, str]) -> Path:
+    """The data folder: as given, else KHANTUI_DATA, else the platform's."""
+    named = given or environment.get("KHANTUI_DATA")
+    return Path(named).expanduser().absolute() if named else default_data()
+
+
+def resolve(address: str | None, data: str | None, environment: Mapping[str, str]) -> Address:
+    """Where the daemon is. What was given on the command line wins over the environment. Raises Misuse."""
+    if address:
+        return parse(address)
+    if not data and (named := environment.get("KHANTUI_ADDRESS")):
+        return parse(named)
+    return of_socket(data_folder(data, environment) / SOCKET)

@@ -1,0 +1,211 @@
+"""What the daemon offers, as methods with types. The only module that knows its paths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from backend.api.wire import (
+    Applied,
+    ApplyPipeline,
+    ArtifactView,
+    DaemonView,
+    ImageView,
+    LogMatches,
+    LogPage,
+    Page,
+    PauseSchedule,
+    PipelineView,
+    PutSchedule,
+    RetryRun,
+    Rollback,
+    RunView,
+    ScheduleView,
+    StartRun,
+    VersionView,
+)
+from khantui.api.address import Address
+from khantui.api.http import Http, decode
+from khantui.errors import Failure
+
+T = TypeVar("T")
+_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{10}-[0-9a-hjkmnp-tv-z]{6}")
+_SHORT = re.compile(r"[0-9a-hjkmnp-tv-z]{6}")
+
+
+class Client:
+    """One daemon. All methods raise khantui.errors.Failure and its kinds."""
+
+    def __init__(self, address: Address, *, timeout: float = 60.0, patience: float = 20.0) -> None:
+        self.address = address
+        self.http = Http(address, timeout=timeout, patience=patience)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self.http.close()
+
+    def daemon(self) -> DaemonView:
+        """Who answers."""
+        return self.http.get("", DaemonView)
+
+    # pipelines
+
+    def pipelines(self, *, limit: int = 0, **query: Any) -> Iterator[PipelineView]:
+        """Pipelines by name; all of them unless `limit` says otherwise."""
+        return self._list("/pipelines", PipelineView, limit, query)
+
+    def pipeline(self, name: str) -> PipelineView:
+        """One pipeline."""
+        return self.http.get(f"/pipelines/{_part(name)}", PipelineView)
+
+    def versions(self, name: str) -> Iterator[VersionView]:
+        """A pipeline's versions, newest first."""
+        return self._list(f"/pipelines/{_part(name)}/versions", VersionView, 0, {})
+
+    def version(self, name: str, number: int) -> VersionView:
+        """One version, with its document, plan and code."""
+        return self.http.get(f"/pipelines/{_part(name)}/versions/{number}", VersionView)
+
+    def apply(self, body: ApplyPipeline) -> Applied:
+        """Store a document as the pipeline's new version, or say what storing it would do."""
+        return self.http.send("POST", "/pipelines", Applied, body)
+
+    def rollback(self, name: str, version: int) -> Applied:
+        """Make a new version that is the old one again."""
+        return self.http.send("POST", f"/pipelines/{_part(name)}/rollback", Applied, Rollback(version))
+
+    def delete_pipeline(self, name: str) -> None:
+        """Delete a pipeline."""
+        self.http.request("DELETE", f"/pipelines/{_part(name)}")
+
+    def has_bundle(self, address: str) -> bool:
+        """Whether the daemon has that code already."""
+        try:
+            self.http.request("HEAD", f"/bundles/{address}")
+        except Failure as failure:
+            if failure.code in ("404", "not-found"):
+                return False
+            raise
+        return True
+
+    def put_bundle(self, address: str, content: bytes) -> None:
+        """Hand over code, named by its content."""
+        self.http.request("PUT", f"/bundles/{address}", content=content, media="application/octet-stream")
+
+    # runs
+
+    def runs(self, *, limit: int = 0, **query: Any) -> Iterator[RunView]:
+        """Runs, newest first; all of them unless `limit` says otherwise."""
+        return self._list("/runs", RunView, limit, query)
+
+    def run(self, identifier: str) -> RunView:
+        """One run, with its stages."""
+        return self.http.get(f"/runs/{_part(identifier)}", RunView)
+
+    def find_run(self, named: str) -> RunView:
+        """The run that a person means: an id, its last six characters, or a pipeline (its newest run)."""
+        if _ID.fullmatch(named):
+            return self.run(named)
+        if _SHORT.fullmatch(named):
+            try:
+                return self.run(named)
+            except Failure as failure:
+                if failure.code != "not-found":
+                    raise
+        newest = next(self.runs(limit=1, pipeline=named), None)
+        if newest is None:
+            raise Failure(
+                f"there is no run {named!r}, and no pipeline of that name that has run",
+                "list them: khantui runs",
+                code="not-found",
+            )
+        return self.run(newest.id)
+
+    def start_run(self, pipeline: str, body: StartRun) -> RunView:
+        """Start a run."""
+        return self.http.send("POST", f"/pipelines/{_part(pipeline)}/runs", RunView, body)
+
+    def cancel(self, run: str) -> RunView:
+        """Have a run end."""
+        return self.http.send("POST", f"/runs/{_part(run)}/cancel", RunView)
+
+    def retry(self, run: str, body: RetryRun) -> RunView:
+        """Have what failed tried again; with `latest` the answer is a new run."""
+        return self.http.send("POST", f"/runs/{_part(run)}/retry", RunView, body)
+
+    # logs and artifacts
+
+    def log(self, run: str, stage: str, **query: Any) -> LogPage:
+        """Part of the log of an attempt of a stage."""
+        return self.http.get(f"/runs/{_part(run)}/stages/{_part(stage)}/log", LogPage, **query)
+
+    def search_log(self, run: str, stage: str, **query: Any) -> LogMatches:
+        """Lines of a log that match, with their neighbours."""
+        return self.http.get(f"/runs/{_part(run)}/stages/{_part(stage)}/log/search", LogMatches, **query)
+
+    def raw_log(self, run: str, stage: str, **query: Any) -> Iterator[bytes]:
+        """A log's bytes."""
+        path = f"/runs/{_part(run)}/stages/{_part(stage)}/log/raw"
+        with self.http.stream(path, query=query) as response:
+            yield from response.iter_raw()
+
+    def artifacts(self, run: str) -> list[ArtifactView]:
+        """What a run reads and writes."""
+        return list(self._list(f"/runs/{_part(run)}/artifacts", ArtifactView, 0, {}))
+
+    # schedules
+
+    def schedules(self, *, limit: int = 0, **query: Any) -> Iterator[ScheduleView]:
+        """Schedules by name."""
+        return self._list("/schedules", ScheduleView, limit, query)
+
+    def schedule(self, name: str) -> ScheduleView:
+        """One schedule."""
+        return self.http.get(f"/schedules/{_part(name)}", ScheduleView)
+
+    def put_schedule(self, name: str, body: PutSchedule) -> ScheduleView:
+        """Make or change a schedule."""
+        return self.http.send("PUT", f"/schedules/{_part(name)}", ScheduleView, body)
+
+    def delete_schedule(self, name: str) -> None:
+        """Delete a schedule."""
+        self.http.request("DELETE", f"/schedules/{_part(name)}")
+
+    def pause(self, name: str, reason: str = "") -> ScheduleView:
+        """Have a schedule start nothing until it is resumed."""
+        return self.http.send("POST", f"/schedules/{_part(name)}/pause", ScheduleView, PauseSchedule(reason))
+
+    def resume(self, name: str) -> ScheduleView:
+        """Have a paused schedule start runs again."""
+        return self.http.send("POST", f"/schedules/{_part(name)}/resume", ScheduleView)
+
+    # what the daemon knows
+
+    def images(self) -> list[ImageView]:
+        """Images that stages can name."""
+        return list(self._list("/images", ImageView, 0, {}))
+
+    def _list(self, path: str, kind: type[T], limit: int, query: dict[str, Any]) -> Iterator[T]:
+        """Items of a list, page after page, as they are asked for."""
+        cursor: str | None = None
+        left = limit
+        while True:
+            size = min(left, 200) if limit else 200
+            page = self.http.get(path, Page, **query, limit=size, cursor=cursor)
+            items = msgspec.convert(page.items, list[kind])  # type: ignore[valid-type]
+            yield from items
+            left -= len(items)
+            cursor = page.cursor
+            if cursor is None or (limit and left <= 0):
+                return
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
+
+
+__all__ = ["Client", "decode"]

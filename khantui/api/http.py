@@ -1,0 +1,172 @@
+"""Requests that survive a daemon's restart, and problems turned into exceptions."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from backend.api.wire import API, Problem
+from khantui import __version__
+from khantui.api.address import Address
+from khantui.errors import Denied, Failure, Misuse, Unreachable
+
+T = TypeVar("T")
+Query = Mapping[str, Any]
+
+# what a connection does when the daemon behind it goes away
+LOST = (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+_STATUSES: dict[int, type[Failure]] = {400: Misuse, 401: Denied, 403: Denied}
+
+
+class Http:
+    """One daemon, over a unix socket or a port.
+
+    Every request may be repeated: reading ones by nature, writing ones because they carry an idempotency key. So
+    when a daemon that has answered before goes away, requests are tried again for `patience` seconds. A daemon
+    that never answered is reported at once.
+    """
+
+    def __init__(self, address: Address, *, timeout: float = 60.0, patience: float = 20.0) -> None:
+        self.address = address
+        self.patience = patience
+        self._met = False
+        self._client = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(address.socket) if address.socket else None),
+            base_url=address.base + API,
+            headers={"User-Agent": f"khantui/{__version__}", "Accept-Encoding": "identity"},
+            timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
+
+    def get(self, path: str, kind: type[T], **query: Any) -> T:
+        """What is at `path`. Raises Failure and its kinds."""
+        return decode(self.request("GET", path, query=query).content, kind)
+
+    def send(self, method: str, path: str, kind: type[T], body: msgspec.Struct | None = None) -> T:
+        """The answer to a change. Raises Failure and its kinds."""
+        content = msgspec.json.encode(body) if body is not None else None
+        return decode(self.request(method, path, content=content).content, kind)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        content: bytes | None = None,
+        media: str = "application/json",
+    ) -> httpx.Response:
+        """A successful answer, read whole."""
+        headers = {"Content-Type": media} if content is not None else {}
+        if method != "GET":
+            headers["Idempotency-Key"] = secrets.token_hex(16)
+        request = self._client.build_request(
+            method, path, params=_clean(query), content=content, headers=headers
+        )
+        return self._persist(lambda: self._checked(self._client.send(request)))
+
+    @contextmanager
+    def stream(
+        self, path: str, *, query: Query | None = None, headers: Mapping[str, str] | None = None,
+        silence: float | None = 60.0,
+    ) -> Iterator[httpx.Response]:
+        """An answer that is read as it comes; `silence` is how many seconds may pass without a byte (None: any)."""
+        request = self._client.build_request(
+            "GET", path, params=_clean(query), headers=headers,
+            timeout=httpx.Timeout(60.0, connect=5.0, read=silence),
+        )
+        response = self._persist(lambda: self._checked(self._client.send(request, stream=True)))
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def _checked(self, response: httpx.Response) -> httpx.Response:
+        self._met = True
+        if response.is_success:
+            return response
+        try:
+            response.read()
+        finally:
+            response.close()
+        raise problem(response)
+
+    def _persist(self, call: Callable[[], T]) -> T:
+        deadline = time.monotonic() + self.patience
+        pause = 0.05
+        while True:
+            try:
+                return call()
+            except httpx.TimeoutException as error:
+                failure: Failure = self._unreachable(error)
+                again = self._met
+            except LOST as error:
+                failure = self._unreachable(error)
+                again = self._met
+            except Unreachable as error:  # it answers, but its store does not
+                failure, again = error, True
+            except httpx.HTTPError as error:
+                raise Failure(f"the daemon at {self.address} gave an answer that cannot be read: {error}") from error
+            if not again or time.monotonic() + pause > deadline:
+                raise failure
+            time.sleep(pause)
+            pause = min(1.0, pause * 2)
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        if self._met:
+            return Unreachable(
+                f"the daemon at {self.address} has gone away", "see what it says: daemon.log in its data folder"
+            )
+        if isinstance(error, httpx.TimeoutException):
+            return Unreachable(f"the daemon at {self.address} does not answer in time")
+        return Unreachable(
+            f"no daemon answers at {self.address}", "start one with `khantui up`, or say where it is with --data"
+        )
+
+
+def decode(content: bytes, kind: type[T]) -> T:
+    """A wire struct from JSON. Raises Failure if the daemon speaks of something else."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.MsgspecError as error:
+        raise Failure(
+            f"the daemon's answer is not what this version expects: {error}",
+            "are khantui and its daemon of the same version? (khantui version)",
+        ) from error
+
+
+def problem(response: httpx.Response) -> Failure:
+    """The exception for an answer that is not a success."""
+    try:
+        said = msgspec.json.decode(response.content, type=Problem)
+    except msgspec.MsgspecError:
+        text = f"the daemon answered {response.status_code} to {response.request.method} {response.request.url.path}"
+        return _STATUSES.get(response.status_code, Failure)(text, code=str(response.status_code))
+    kind = _STATUSES.get(said.status, Failure)
+    if said.code == "store-unavailable":
+        kind = Unreachable
+    lines = [said.detail or said.title]
+    lines += [f"  {f.path}: {f.message} [{f.code}]" for f in said.findings]
+    return kind("\n".join(lines), said.hint, code=said.code)
+
+
+def _clean(query: Query | None) -> list[tuple[str, str]]:
+    """Query parameters that were given; a list or tuple becomes a parameter said several times."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in (query or {}).items():
+        for each in value if isinstance(value, (list, tuple)) else (value,):
+            if each is True or each is False:
+                each = str(each).lower()
+            if each is not None and each != "":
+                pairs.append((name, str(each)))
+    return pairs

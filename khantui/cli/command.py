@@ -1,0 +1,39 @@
+"""The kind of command that all commands are: with -o, --address and --data, in whatever place they are given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from khantui.cli.session import OUTPUTS, Session
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    session = ctx.ensure_object(Session)
+    if value is not None and param.name is not None:
+        setattr(session, param.name, value)
+
+
+class KhanCommand(click.Command):
+    """A command with the options that every command has; its callback gets a Session by `pass_session`."""
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        options: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+            (("-o", "--output"), {"type": click.Choice(OUTPUTS), "help": "What to print: a table by default."}),
+            (("--address",), {"metavar": "URL", "help": "Where the daemon is (KHANTUI_ADDRESS)."}),
+            (("--data",), {"metavar": "DIR", "help": "The daemon's data folder (KHANTUI_DATA)."}),
+        )
+        for names, extra in options:
+            self.params.append(click.Option(names, callback=_remember, expose_value=False, **extra))
+
+
+def command(name: str, **attributes: Any) -> Any:
+    """Decorator: the function becomes the command `name`."""
+    return click.command(
+        name, cls=KhanCommand, context_settings={"help_option_names": ["-h", "--help"]}, **attributes
+    )
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)

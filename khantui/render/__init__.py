@@ -1,0 +1,1 @@
+"""Values to text, purely: no terminal, no clock, no daemon."""

@@ -1,0 +1,82 @@
+"""States by symbol and colour: never by colour alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+SYMBOLS = {
+    "queued": "◌",
+    "waiting": "◌",
+    "running": "●",
+    "retrying": "↻",
+    "succeeded": "✔",
+    "reused": "✔",
+    "failed": "✖",
+    "cancelled": "■",
+    "skipped": "⊘",
+}
+COLOURS = {
+    "running": "cyan",
+    "retrying": "yellow",
+    "succeeded": "green",
+    "reused": "green",
+    "failed": "red",
+    "cancelled": "magenta",
+    "skipped": "bright_black",
+    "queued": "bright_black",
+    "waiting": "bright_black",
+    "error": "red",
+    "warning": "yellow",
+    "info": "cyan",
+}
+_CODES = {"red": 31, "green": 32, "yellow": 33, "magenta": 35, "cyan": 36, "bright_black": 90}
+# in the order of a bar, from its left end
+_BAR = (
+    ("succeeded", "█"),
+    ("reused", "█"),
+    ("cancelled", "■"),
+    ("failed", "✖"),
+    ("retrying", "↻"),
+    ("running", "▒"),
+    ("skipped", "⊘"),
+)
+
+
+def paint(text: str, state: str, colour: bool) -> str:
+    """`text` in the state's colour, if colours are wanted."""
+    name = COLOURS.get(state)
+    return f"\x1b[{_CODES[name]}m{text}\x1b[0m" if colour and name else text
+
+
+def faint(text: str, colour: bool) -> str:
+    """`text` that matters less."""
+    return f"\x1b[2m{text}\x1b[0m" if colour and text else text
+
+
+def symbol(state: str) -> str:
+    """The state's symbol."""
+    return SYMBOLS.get(state, "?")
+
+
+def label(state: str, colour: bool) -> str:
+    """Symbol and word."""
+    return paint(f"{symbol(state)} {state}", state, colour)
+
+
+def progress(counts: Mapping[str, int], *, colour: bool = False, columns: int = 8) -> str:
+    """`███✖░ 3/5`: a bar of what the stages are in, and how many have ended of how many. `counts` has "total".
+
+    Wide runs are drawn in proportion; whatever there is one of, is seen.
+    """
+    total = counts.get("total", 0)
+    if total <= 0:
+        return "–"
+    cells = min(total, columns)
+    bar, used = "", 0
+    for state, mark in _BAR:
+        count = counts.get(state, 0)
+        share = min(cells - used, max(1, count * cells // total)) if count else 0
+        bar += paint(mark * share, state, colour) if share else ""
+        used += share
+    ended = sum(counts.get(s, 0) for s in ("succeeded", "reused", "failed", "cancelled", "skipped"))
+    return f"{bar}{faint('░' * (cells - used), colour)} {ended}/{total}"
