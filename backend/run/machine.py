@@ -249,7 +249,7 @@ class Machine:
         busy = [n for n in self.plan.instances if n in repeated and n in self._open]
         if busy:
             raise Conflict(f"{busy[0]} is still running", hint="cancel the run first, or wait for it")
-        for name in repeated:
+        for name in (n for n in self.plan.instances if n in repeated):
             record = self.record(name)
             limit = self._stage(name).retries.limit
             self._set(
@@ -273,6 +273,7 @@ class Machine:
             by="",
             message="",
             round=self.run.round + 1,
+            ready_at=None if ended else self.run.ready_at,
         )
         self._index()
         self.settle(now)
