@@ -1,15 +1,15 @@
 """What can go wrong on this side, each with the exit code that the shell sees.
 
-    Failure                 1  the thing asked about failed, or does not exist
-    ├── Misuse              2  the command makes no sense as it was given
-    ├── Unreachable         3  no daemon answers
-    └── Denied              4  this identity may not do this
+Failure                 1  the thing asked about failed, or does not exist
+├── Misuse              2  the command makes no sense as it was given
+├── Unreachable         3  no daemon answers
+└── Denied              4  this identity may not do this
 """
 
 from __future__ import annotations
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818  as in the backend: named for what happened
     """What happened, and what to do about it (`hint`, may be empty)."""
 
     exit_code = 1

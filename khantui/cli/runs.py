@@ -53,7 +53,9 @@ def conditions(filters: tuple[str, ...]) -> dict[str, object]:
         match = _TERM.fullmatch(text.strip())
         if match is None:
             if re.search(r"[=<>~]", text):
-                raise Misuse(f"{text!r} is no filter", "e.g. state=failed, pipeline~learn, age<2h, or a pipeline's name")
+                raise Misuse(
+                    f"{text!r} is no filter", "e.g. state=failed, pipeline~learn, age<2h, or a pipeline's name"
+                )
             found["pipeline"] = text
             continue
         name, sign, value = match.groups()

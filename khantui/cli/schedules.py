@@ -41,10 +41,14 @@ def schedules(session: Session, pipeline: str | None) -> None:
 
 @command("schedule", short_help="Say when a pipeline runs.")
 @click.argument("pipeline", metavar="NAME", shell_complete=pipeline_names)
-@click.option("--cron", multiple=True, metavar="EXPR", help="Repeatedly: minute hour day month weekday. May be repeated.")
+@click.option(
+    "--cron", multiple=True, metavar="EXPR", help="Repeatedly: minute hour day month weekday. May be repeated."
+)
 @click.option("--tz", "zone", default="UTC", metavar="ZONE", help="The time zone of --cron and --at: Europe/Berlin, …")
 @click.option("--at", metavar="TIME", help="Once: 2026-11-23T06:00.")
-@click.option("--after", multiple=True, metavar="PIPELINE", shell_complete=pipeline_names, help="After each good run of it.")
+@click.option(
+    "--after", multiple=True, metavar="PIPELINE", shell_complete=pipeline_names, help="After each good run of it."
+)
 @click.option("-p", "--parameter", "parameters", multiple=True, metavar="K=V", help="The value of a parameter.")
 @click.option(
     "--catch-up",

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 @command("up", short_help="Start the daemon here: etcd, API, sandbox executor.")
 @click.option("--examples", is_flag=True, help="Apply the example pipelines, and start a run of each.")
 @click.option("--headless", is_flag=True, help="Become the daemon: print `ready URL`, and stay.")
-@click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="Serve on 127.0.0.1:N as well; 0 is any free port.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), metavar="N", help="Serve on 127.0.0.1:N as well; 0 is any free port."
+)
 @click.option("--no-sandbox", is_flag=True, help="Run stages as bare processes, unconfined.")
 @click.option("--slots", type=click.IntRange(min=1), metavar="N", help="How many stages run at once.")
 @pass_session
-def up(
-    session: Session, examples: bool, headless: bool, port: int | None, no_sandbox: bool, slots: int | None
-) -> int:
+def up(session: Session, examples: bool, headless: bool, port: int | None, no_sandbox: bool, slots: int | None) -> int:
     """Start the daemon on this machine, with an etcd of its own. Without --headless it ends when you leave.
 
     Example: khantui up --examples
@@ -41,9 +41,11 @@ def up(
         os.execv(sys.executable, argv)  # noqa: S606  from here on this is the daemon
     from khantui.cli.child import interruptible
 
-    with interruptible():
-        return _serve(session, argv, examples)
-    return 0
+    try:
+        with interruptible():
+            return _serve(session, argv, examples)
+    except KeyboardInterrupt:  # leaving is no failure
+        return 0
 
 
 def _serve(session: Session, argv: list[str], examples: bool) -> int:

@@ -17,6 +17,4 @@ def version(session: Session) -> None:
     Example: khantui version -o json
     """
     found = {"khantui": __version__, "python": platform.python_version()}
-    session.show_one(
-        found, lambda v: [f"khantui {v['khantui']} (Python {v['python']})"], lambda v: v["khantui"]
-    )
+    session.show_one(found, lambda v: [f"khantui {v['khantui']} (Python {v['python']})"], lambda v: v["khantui"])

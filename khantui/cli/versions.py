@@ -82,6 +82,4 @@ def delete(session: Session, name: str, yes: bool) -> None:
         if not click.confirm(f"delete the pipeline {name} (v{pipeline.version}){schedules}?", err=True):
             raise Failure("nothing was deleted")
     session.client.delete_pipeline(name)
-    session.show_one(
-        {"name": name, "outcome": "deleted"}, lambda d: [f"{d['name']} is deleted"], lambda d: d["name"]
-    )
+    session.show_one({"name": name, "outcome": "deleted"}, lambda d: [f"{d['name']} is deleted"], lambda d: d["name"])

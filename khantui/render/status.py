@@ -72,11 +72,10 @@ def progress(counts: Mapping[str, int], *, colour: bool = False, columns: int = 
     if total <= 0:
         return "–"
     cells = min(total, columns)
-    bar, used = "", 0
-    for state, mark in _BAR:
-        count = counts.get(state, 0)
-        share = min(cells - used, max(1, count * cells // total)) if count else 0
-        bar += paint(mark * share, state, colour) if share else ""
-        used += share
+    shares = {state: max(1, counts[state] * cells // total) for state, _ in _BAR if counts.get(state)}
+    while sum(shares.values()) > cells and (largest := max(shares, key=lambda s: shares[s])):
+        shares[largest] -= 1
+    bar = "".join(paint(mark * shares[state], state, colour) for state, mark in _BAR if shares.get(state))
+    used = sum(shares.values())
     ended = sum(counts.get(s, 0) for s in ("succeeded", "reused", "failed", "cancelled", "skipped"))
     return f"{bar}{faint('░' * (cells - used), colour)} {ended}/{total}"

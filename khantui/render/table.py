@@ -40,12 +40,12 @@ def table(
     ]
     shown = _fit(columns, widths, space)
     titles = [pad(columns[i].title, widths[i], columns[i].right) for i in shown]
-    lines = [faint((" " * _GAP).join(titles).rstrip(), colour)]
-    for number in range(len(rows)):
-        lines.append(
-            (" " * _GAP).join(_draw(grid[i][number], widths[i], columns[i].right, colour) for i in shown).rstrip()
-        )
-    return lines
+    gap = " " * _GAP
+    body = (
+        gap.join(_draw(grid[i][number], widths[i], columns[i].right, colour) for i in shown).rstrip()
+        for number in range(len(rows))
+    )
+    return [faint(gap.join(titles).rstrip(), colour), *body]
 
 
 def _cell(value: str | Cell) -> Cell:

@@ -1,0 +1,79 @@
+"""Documents checked by the same rules as the daemon's, and their findings shown as a compiler would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from backend.spec.finding import Finding, Severity
+from khantui.cli.documents import Document, code_files
+from khantui.cli.session import wants_colour
+from khantui.render.plan import plan_lines
+from khantui.render.status import faint, paint
+from khantui.render.text import crop, visible, width
+
+_FIELDS = ("file", "code", "severity", "path", "line", "column", "message", "suggestion")
+_SOURCE = 100  # columns of a source line that are shown
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A document, what is wrong with it, and its plan where it has one."""
+
+    document: Document
+    findings: tuple[Finding, ...]
+    plan: Mapping[str, Any] | None
+
+    @property
+    def errors(self) -> int:
+        """How many findings keep it from being stored."""
+        return sum(finding.severity is Severity.ERROR for finding in self.findings)
+
+    @property
+    def ok(self) -> bool:
+        """Whether it could be stored."""
+        return not self.errors
+
+
+def finding_object(checked: Checked, finding: Finding) -> dict[str, Any]:
+    """A finding as programs get it."""
+    found = {name: getattr(finding, name) for name in _FIELDS}
+    return found | {"file": checked.document.file, "severity": str(finding.severity)}
+
+
+def print_findings(checked: Sequence[Checked], *, err: bool = False) -> None:
+    """All findings, each with its line and a mark below where it is."""
+    colour = wants_colour(click.get_text_stream("stderr" if err else "stdout").isatty())
+    for each in checked:
+        lines = each.document.text.splitlines()
+        for finding in sorted(each.findings, key=lambda f: (f.line, f.column)):
+            for line in _finding_lines(each.document.file, lines, finding, colour):
+                click.echo(line, err=err, color=colour)
+
+
+def _finding_lines(file: str, source: Sequence[str], finding: Finding, colour: bool) -> Iterator[str]:
+    severity = paint(str(finding.severity), finding.severity, colour)
+    place = f"{visible(file)}:{finding.line}:{finding.column}"
+    yield f"{place}: {severity}: {visible(finding.message)} {faint(f'[{finding.code}]', colour)}"
+    if 0 < finding.line <= len(source):
+        text = source[finding.line - 1]
+        start = max(0, finding.column - 1 - _SOURCE // 2) if len(text) > _SOURCE else 0
+        before = visible(text[start : finding.column - 1].replace("\t", " "))
+        shown = crop(visible(text[start:].replace("\t", " ")), _SOURCE)
+        margin = " " * len(str(finding.line))
+        yield faint(f"  {finding.line} | ", colour) + shown
+        yield faint(f"  {margin} | ", colour) + " " * width(before) + paint("^", finding.severity, colour)
+    if finding.suggestion:
+        yield f"  → {visible(finding.suggestion)}"
+
+
+def print_plan(checked: Checked) -> None:
+    """How parallel the pipeline is."""
+    if checked.plan is None:
+        return
+    click.echo(f"{visible(checked.document.name)} ({visible(checked.document.file)})")
+    for line in plan_lines(checked.plan):
+        click.echo(line)
