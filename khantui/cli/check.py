@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from backend.spec.finding import Finding, Severity
-from khantui.cli.documents import Document, code_files
+from khantui.cli.documents import Document
 from khantui.cli.session import wants_colour
 from khantui.render.plan import plan_lines
 from khantui.render.status import faint, paint
