@@ -1,0 +1,203 @@
+"""Makes runs when schedules say so, where no Kubernetes does it: each tick at most one, whatever crashes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import msgspec
+
+from backend.clock import Clock
+from backend.control.timers import Timers
+from backend.errors import InvalidRequest, KhanError, NotFound, StoreError
+from backend.run.create import new_run, zone_of
+from backend.run.ids import new_id
+from backend.run.state import Run, Trigger
+from backend.schedule.model import Schedule
+from backend.schedule.ticks import Due, due
+from backend.store import keys
+from backend.store.base import Condition, Delete, Put, Store
+from backend.store.catalogue import Catalogue
+from backend.store.codec import decode, encode
+from backend.store.feed import Feed, Lost
+from backend.store.records import create_run
+
+log = logging.getLogger(__name__)
+_AT_ONCE = 16  # commits under way
+_PAUSE = timedelta(seconds=1)  # after an error of the store
+
+
+class Ticker:
+    """All schedules in mind, an alarm for each that will fire, and one transaction per tick."""
+
+    def __init__(
+        self, store: Store, feed: Feed, catalogue: Catalogue, clock: Clock, fence: Callable[[], list[Condition]]
+    ) -> None:
+        self._store = store
+        self._feed = feed
+        self._catalogue = catalogue
+        self._clock = clock
+        self._fence = fence
+        self._known: dict[str, tuple[Schedule, int]] = {}  # with the revision that last changed it
+        self._firing: dict[str, asyncio.Task[None]] = {}
+        self._timers = Timers(clock, self._ring)
+        self._places = asyncio.Semaphore(_AT_ONCE)
+
+    async def run(self) -> None:
+        """Fire for ever."""
+        async with asyncio.TaskGroup() as self._tasks:
+            self._tasks.create_task(self._timers.run())
+            while True:
+                try:
+                    await self._follow()
+                except Lost:
+                    log.info("schedules are listed again")
+                except StoreError as error:
+                    log.warning("cannot list schedules: %s", error)
+                    await self._pause()
+
+    async def _follow(self) -> None:
+        with self._feed.subscribe(keys.SCHEDULES) as changes:
+            found: set[str] = set()
+            async for page in self._store.scan(keys.SCHEDULES):
+                for item in page.items:
+                    found.add(item.key.removeprefix(keys.SCHEDULES))
+                    self._learn(item.key, item.value, item.modified)
+            for name in self._known.keys() - found:
+                self._forget(name)
+            async for batch in changes:
+                for change in batch.changes:
+                    self._learn(change.key, change.value, change.modified)
+
+    def _learn(self, key: str, value: bytes | None, modified: int) -> None:
+        name = key.removeprefix(keys.SCHEDULES)
+        if name in self._known and modified <= self._known[name][1]:
+            return
+        if value is None:
+            self._forget(name)
+            return
+        try:
+            schedule = decode(value, Schedule)
+        except msgspec.DecodeError as error:
+            log.error("schedule %s cannot be read: %s", name, error)
+            self._forget(name)
+            return
+        if schedule.last_tick is None and schedule.created is None:
+            schedule = msgspec.structs.replace(schedule, last_tick=self._clock.now())
+        self._known[name] = (schedule, modified)
+        self._ring(name)
+
+    def _forget(self, name: str) -> None:
+        self._known.pop(name, None)
+        self._timers.set(name, None)
+
+    def _ring(self, name: str) -> None:
+        """Fire what is due of it, or set its alarm."""
+        if name not in self._known or name in self._firing:
+            return  # whoever fires it looks again at the end
+        schedule, _ = self._known[name]
+        decision = self._decide(schedule)
+        if decision.ticks or _settled(schedule, decision) != schedule:
+            self._timers.set(name, None)
+            self._firing[name] = self._tasks.create_task(self._fire(name))
+        else:
+            self._timers.set(name, decision.next)
+
+    def _decide(self, schedule: Schedule) -> Due:
+        try:
+            return due(schedule, self._clock.now())
+        except KhanError as error:  # it was checked when it was stored, but zones come and go
+            return Due((), schedule.last_tick, None, schedule.done, error.message)
+
+    async def _fire(self, name: str) -> None:
+        try:
+            while name in self._known:
+                schedule, _ = self._known[name]
+                decision = self._decide(schedule)
+                if not decision.ticks and _settled(schedule, decision) == schedule:
+                    break
+                try:
+                    await self._carry_out(name, decision)
+                except StoreError as error:
+                    log.warning("schedule %s: %s; trying again", name, error)
+                    await self._pause()
+        finally:
+            del self._firing[name]
+        self._ring(name)
+
+    async def _carry_out(self, name: str, decision: Due) -> None:
+        """Make each tick's run and note it, in order; ends early if the schedule has changed meanwhile."""
+        for tick in decision.ticks:
+            schedule, modified = self._known[name]
+            async with self._places:
+                run, message = await self._new_run(schedule, tick)
+                after = msgspec.structs.replace(
+                    schedule,
+                    last_tick=tick,
+                    last_run=run.id if run else schedule.last_run,
+                    message=message or decision.message,
+                    done=decision.done,
+                )
+                if not await self._commit(name, modified, after, run):
+                    return
+        if not decision.ticks:
+            schedule, modified = self._known[name]
+            async with self._places:
+                await self._commit(name, modified, _settled(schedule, decision), None)
+
+    async def _new_run(self, schedule: Schedule, tick: datetime) -> tuple[Run | None, str]:
+        """The run that a tick makes, or what keeps it from making one."""
+        try:
+            loaded = await self._catalogue.current(schedule.pipeline)
+            run = new_run(
+                loaded.pipeline,
+                loaded.plan,
+                identifier=new_id(tick, seed=schedule.name),
+                version=loaded.record.version,
+                moment=tick.astimezone(zone_of(schedule.zone)),
+                now=self._clock.now(),
+                parameters=schedule.parameters,
+                trigger=Trigger(kind="schedule", schedule=schedule.name),
+                zone=schedule.zone,
+            )
+        except (NotFound, InvalidRequest) as error:
+            return None, f"the tick of {tick.isoformat()} made no run: {error.message}"
+        return run, ""
+
+    async def _commit(self, name: str, modified: int, schedule: Schedule, run: Run | None) -> bool:
+        """Whether `schedule` was written, with its run; otherwise what is known of it is read again."""
+        key = keys.schedule(name)
+        conditions, changes = create_run(run) if run else ([], [])
+        noted: list[Put | Delete] = [Put(key, encode(schedule))]
+        guard = [*self._fence(), Condition(key, modified=modified)]
+        revision = await self._store.commit([*guard, *conditions], [*noted, *changes])
+        if revision is None and run and await self._store.get(keys.run(run.id)) is not None:
+            revision = await self._store.commit(guard, noted)  # e.g. a schedule deleted and made anew
+        if revision is not None:
+            if name in self._known and revision > self._known[name][1]:
+                self._known[name] = (schedule, revision)
+            return name in self._known
+        found = await self._store.get(key)
+        if found is None:
+            self._forget(name)
+        elif found.modified == modified:
+            await self._pause()  # we lead no longer, and are about to be told
+        else:
+            self._known.pop(name, None)
+            self._learn(key, found.value, found.modified)
+        return False
+
+    async def _pause(self) -> None:
+        await self._clock.sleep_until(self._clock.now() + _PAUSE)
+
+
+def _settled(schedule: Schedule, decision: Due) -> Schedule:
+    """The schedule once a decision without ticks is noted."""
+    return msgspec.structs.replace(
+        schedule,
+        last_tick=decision.last_tick,
+        done=decision.done,
+        message=decision.message or schedule.message,
+    )
