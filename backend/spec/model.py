@@ -12,7 +12,6 @@ from typing import Literal
 from msgspec import Struct, field
 
 
-
 class Parameter(Struct, frozen=True, omit_defaults=True):
     """A value that whoever starts a run may choose. Without a default it must be given."""
 

@@ -1,0 +1,179 @@
+"""From text to a pipeline: syntax, then the schema, then values. Never raises: what is wrong comes as findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from backend.spec import quantity
+from backend.spec.finding import Finding, Position, Severity
+from backend.spec.model import (
+    Concurrency,
+    Input,
+    Intermediate,
+    Output,
+    Parameter,
+    Pipeline,
+    Resources,
+    Retries,
+    Stage,
+)
+from backend.spec.reader import Path, Reader
+from backend.spec.schema import violations
+
+T = TypeVar("T")
+
+
+class Parsed:
+    """What became of a text: the pipeline if it could be made, the findings, and where things stand."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.pipeline: Pipeline | None = None
+        self._reader = Reader(text)
+        self.findings: list[Finding] = list(self._reader.findings)
+        if self._reader.whole:
+            self._check(self._reader.value)
+
+    def _check(self, value: Any) -> None:
+        if not isinstance(value, dict):
+            self.report("wrong-type", (), "the document must be an object {…}")
+            return
+        bad = False
+        for found in violations(value):
+            bad = True
+            self.report(found.code, found.path, found.message, found.suggestion, key=found.key)
+        if not bad:
+            pipeline = _Maker(self).pipeline(value)
+            if not any(f.severity is Severity.ERROR and f.code in _VALUES for f in self.findings):
+                self.pipeline = pipeline
+
+    def position(self, path: Path, *, key: bool = False) -> Position:
+        """Where the value (or key) at a path stands; of a path that is not there, where its nearest parent does."""
+        reader = self._reader
+        while True:
+            if key and path in reader.keys:
+                return reader.position(reader.keys[path])
+            if path in reader.values:
+                return reader.position(reader.values[path])
+            if not path:
+                return Position(1, 1)
+            path = path[:-1]
+
+    def report(
+        self,
+        code: str,
+        path: Path,
+        message: str,
+        suggestion: str = "",
+        *,
+        key: bool = False,
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        """Add a finding at a path."""
+        place = self.position(path, key=key)
+        self.findings.append(Finding(code, severity, show(path), place.line, place.column, message, suggestion))
+
+
+_VALUES = frozenset(("bad-duration", "bad-quantity", "wrong-type"))
+
+
+def parse(text: str) -> Parsed:
+    """Read a document. `pipeline` is None if it has mistakes that leave no sense in it."""
+    return Parsed(text)
+
+
+def show(path: Path) -> str:
+    """A JSON path as people write it: `$.stages.clean.run[0]`."""
+    return "$" + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path)
+
+
+class _Maker:
+    """Makes the values of a document that the schema has passed."""
+
+    def __init__(self, parsed: Parsed) -> None:
+        self._parsed = parsed
+
+    def pipeline(self, raw: dict[str, Any]) -> Pipeline:
+        concurrency = raw.get("concurrency", {})
+        return Pipeline(
+            name=raw["name"],
+            description=raw.get("description", ""),
+            owner=raw.get("owner", ""),
+            labels=raw.get("labels", {}),
+            parameters={n: self._parameter(p) for n, p in raw.get("parameters", {}).items()},
+            environment={n: _text(v) for n, v in raw.get("environment", {}).items()},
+            service_account=raw.get("service_account", "none"),
+            code=tuple(raw.get("code", ())),
+            inputs={n: Input(uri=i.get("uri", ""), from_=i.get("from", "")) for n, i in raw.get("inputs", {}).items()},
+            intermediates={
+                n: Intermediate(self._duration(i, "keep", ("intermediates", n)))
+                for n, i in raw.get("intermediates", {}).items()
+            },
+            outputs={
+                n: Output(o.get("uri", ""), self._duration(o, "keep", ("outputs", n)))
+                for n, o in raw.get("outputs", {}).items()
+            },
+            stages={n: self._stage(s, ("stages", n)) for n, s in raw["stages"].items()},
+            concurrency=Concurrency(concurrency.get("limit"), concurrency.get("when_full", "queue")),
+            timeout=self._duration(raw, "timeout", ()),
+            notify={event: tuple(names) for event, names in raw.get("notify", {}).items()},
+        )
+
+    def _parameter(self, raw: dict[str, Any]) -> Parameter:
+        default = _text(raw["default"]) if "default" in raw else None
+        return Parameter(default, tuple(map(_text, raw.get("choices", ()))), raw.get("description", ""))
+
+    def _stage(self, raw: dict[str, Any], path: Path) -> Stage:
+        retries = raw.get("retries", {})
+        here = (*path, "retries")
+        limits = raw.get("resources", {})
+        made = Retries(
+            limit=retries.get("limit", 0),
+            delay=self._duration(retries, "delay", here) or 0.0,
+            backoff=float(retries.get("backoff", 1)),
+        )
+        longest = self._duration(retries, "max_delay", here)
+        return Stage(
+            image=raw.get("image", ""),
+            run=tuple(raw.get("run", ())),
+            script=raw.get("script", ""),
+            inputs=_artifacts(raw.get("inputs", {})),
+            outputs=_artifacts(raw.get("outputs", {})),
+            after=tuple(raw.get("after", ())),
+            each={n: tuple(map(_text, values)) for n, values in raw.get("each", {}).items()},
+            retries=made if longest is None else replace(made, max_delay=longest),
+            timeout=self._duration(raw, "timeout", path),
+            resources=Resources(
+                self._quantity(limits, "cpu", quantity.cpu, path),
+                self._quantity(limits, "memory", quantity.memory, path),
+            ),
+            uses=raw.get("uses", ""),
+            description=raw.get("description", ""),
+        )
+
+    def _duration(self, raw: dict[str, Any], key: str, path: Path) -> float | None:
+        return self._read(raw, key, quantity.duration, path, "bad-duration")
+
+    def _quantity(self, raw: dict[str, Any], key: str, read: Callable[[str], T], path: Path) -> T | None:
+        return self._read(raw, key, read, (*path, "resources"), "bad-quantity")
+
+    def _read(self, raw: dict[str, Any], key: str, read: Callable[[str], T], path: Path, code: str) -> T | None:
+        if key not in raw:
+            return None
+        try:
+            return read(_text(raw[key]))
+        except (ValueError, OverflowError) as error:
+            self._parsed.report(code, (*path, key), str(error))
+            return None
+
+
+def _text(value: Any) -> str:
+    """A scalar as a stage sees it in its environment."""
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+
+
+def _artifacts(raw: Any) -> dict[str, str]:
+    return dict(raw) if isinstance(raw, dict) else {name: name for name in raw}

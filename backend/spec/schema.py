@@ -1,0 +1,119 @@
+"""The JSON Schema of a document, and what it has to say, in words."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+    from jsonschema.protocols import Validator
+
+_TYPES = {
+    "object": "an object {…}",
+    "array": "a list […]",
+    "string": "text",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "null": "null",
+}
+_NAMES = "names have a small letter first, then small letters, digits, - and _ (63 at most)"
+
+
+class Violation(NamedTuple):
+    """Where a document differs from the schema: `key` says that the place is the key, not its value."""
+
+    code: str
+    path: tuple[str | int, ...]
+    message: str
+    suggestion: str = ""
+    key: bool = False
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a pipeline document."""
+    text = (files("backend.spec") / "pipeline.schema.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
+
+
+@cache
+def _validator() -> Validator:
+    from jsonschema import Draft202012Validator  # slow to import; `khantui --help` does without
+
+    validator: Validator = Draft202012Validator(schema())
+    return validator
+
+
+def violations(value: Any) -> Iterator[Violation]:
+    """Everything in which `value` differs from the schema."""
+    for error in _validator().iter_errors(value):
+        yield from _said(error)
+
+
+def _said(error: ValidationError) -> Iterator[Violation]:
+    path = tuple(error.absolute_path)
+    rule, wanted = str(error.validator), cast(Any, error.validator_value)
+    instance = cast(Any, error.instance)
+    if rule == "oneOf":  # the only one: artifacts as a list or an object
+        inner = [e for e in error.context or () if e.validator != "type" or list(e.path)]
+        if inner and isinstance(error.instance, list | dict):
+            for each in inner:
+                yield from _said(each)
+        else:
+            yield Violation("wrong-type", path, f"{_shown(error)}; it must be a list of artifacts", '["name", …]')
+    elif "propertyNames" in error.absolute_schema_path:
+        yield Violation("bad-name", (*path, instance), f"{instance!r} cannot be a name", _NAMES, key=True)
+    elif rule == "additionalProperties":
+        yield from _unknown(error, path)
+    elif rule == "required":
+        missing = next(name for name in wanted if name not in instance)
+        yield Violation("missing-key", path, f'"{missing}" is missing', f'add "{missing}": …', key=True)
+    elif rule == "type":
+        kinds = " or ".join(_TYPES[k] for k in (wanted if isinstance(wanted, list) else [wanted]))
+        yield Violation("wrong-type", path, f"{_shown(error)}; it must be {kinds}")
+    elif rule == "pattern" and "/" in wanted:
+        what = "pipeline/stage" if path and path[-1] == "uses" else "pipeline/output"
+        yield Violation("bad-name", path, f"{error.instance!r} must be {what}")
+    elif rule == "pattern":
+        yield Violation("bad-name", path, f"{error.instance!r} cannot be a name", _NAMES)
+    else:
+        yield Violation(*_bound(rule, error, path))
+
+
+def _bound(rule: str, error: ValidationError, path: tuple[str | int, ...]) -> tuple[str, tuple[str | int, ...], str]:
+    where = path[-1] if path else "the document"
+    limit = error.validator_value
+    words = {
+        "minimum": f"{where} must be {limit} or more",
+        "minLength": f"{where} must not be empty",
+        "maxLength": f"{where} is longer than {limit} characters",
+        "minItems": f"{where} must not be empty",
+        "minProperties": f"{where} must not be empty",
+        "maxProperties": f"{where} has more than {limit} entries",
+        "uniqueItems": f"{where} has an entry twice",
+        "enum": f"{error.instance!r} is none of {', '.join(map(str, limit)) if isinstance(limit, list) else limit}",
+    }
+    return "bad-value", path, words.get(rule, error.message)
+
+
+def _unknown(error: ValidationError, path: tuple[str | int, ...]) -> Iterator[Violation]:
+    known = list(error.schema.get("properties", {})) if isinstance(error.schema, dict) else []
+    for name in cast(Any, error.instance):
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, 1)
+            meant = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+            yield Violation("unknown-key", (*path, name), f"{name!r} is not known here", meant, key=True)
+
+
+def _shown(error: ValidationError) -> str:
+    value = error.instance
+    text = json.dumps(value, ensure_ascii=False)
+    kind = {bool: "true or false", str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    where = error.absolute_path[-1] if error.absolute_path else "the document"
+    return f"{where} is {kind.get(type(value), 'null')} ({text[:40]}{'…' if len(text) > 40 else ''})"
