@@ -1,0 +1,147 @@
+"""The environment: what `${…}` refers to, and what should not be pasted here."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from backend.spec.interpolate import MOMENTS, RUN_NAMES, Context, InterpolationError, circle, fill, references
+from backend.spec.model import Pipeline
+from backend.spec.reader import Path
+from backend.spec.rules.registry import WARNING, Remark, Surroundings, meant, rule
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRET_NAME = re.compile(r"passw|secret|token|api_?key|private_?key|credential|access_?key", re.IGNORECASE)
+_SECRETS = {
+    "an AWS access key": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    "a GitHub token": re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,})"),
+    "a Slack token": re.compile(r"\bxox[abposr]-[A-Za-z0-9-]{10,}"),
+    "a Google API key": re.compile(r"\bAIza[0-9A-Za-z_-]{35}\b"),
+    "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
+    "a signed token (JWT)": re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\."),
+    "a password in an address": re.compile(r"://[^/\s:@]+:[^/\s:@]{3,}@"),
+}
+_ODD_DAY = datetime(2024, 2, 29, 23, 59, tzinfo=UTC)
+
+
+def _texts(pipeline: Pipeline) -> Iterator[tuple[Path, str]]:
+    for name, text in pipeline.environment.items():
+        yield ("environment", name), text
+    for name, declared in pipeline.inputs.items():
+        if declared.uri:
+            yield ("inputs", name, "uri"), declared.uri
+    for name, output in pipeline.outputs.items():
+        if output.uri:
+            yield ("outputs", name, "uri"), output.uri
+
+
+@rule(bad_variable="A variable's name that no shell could use, or that is Khantui's own.")
+def variables(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
+    """Variables have names that programs can read."""
+    for name, text in pipeline.environment.items():
+        place = ("environment", name)
+        if not _VARIABLE.fullmatch(name):
+            yield Remark(
+                "bad-variable", place, f"{name!r} cannot be a variable's name", "letters, digits and _", key=True
+            )
+        elif name.startswith("KHAN_"):
+            yield Remark("bad-variable", place, f"{name}: names with KHAN_ are Khantui's own", "rename it", key=True)
+        if "\0" in text:
+            yield Remark("bad-variable", place, "a NUL cannot be in a variable's value")
+
+
+@rule(
+    bad_interpolation="A `${…}` that cannot be understood: bad date arithmetic, a bad format, a missing brace.",
+    undeclared_variable="A `${…}` that names nothing.",
+    variable_cycle="Variables that refer to one another in a circle.",
+)
+def interpolation(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
+    """Every `${…}` can be filled in, for every run."""
+    names = [*MOMENTS, *RUN_NAMES, *(f"parameters.{p}" for p in pipeline.parameters), *pipeline.environment]
+    for path, text in _texts(pipeline):
+        try:
+            found = references(text)
+        except InterpolationError as error:
+            yield Remark("bad-interpolation", path, error.message, error.hint)
+            continue
+        for reference in found:
+            if reference.name not in names:
+                message = f"${{{reference.name}}} names nothing"
+                yield Remark("undeclared-variable", path, message, meant(reference.name, names))
+            elif reference.name in MOMENTS:
+                yield from _date(path, text)
+    if found_circle := circle(pipeline.environment):
+        message = f"these refer to one another: {' → '.join(found_circle)}"
+        yield Remark("variable-cycle", ("environment", found_circle[0]), message, "one of them must be a plain value")
+
+
+def _date(path: Path, text: str) -> Iterator[Remark]:
+    everything = {r.name: "x" for r in references(text)}
+    parameters = {n.removeprefix("parameters."): "x" for n in everything if n.startswith("parameters.")}
+    for year in (1970, 2024, 2100):
+        try:
+            fill(text, Context(_ODD_DAY.replace(year=year, day=28), parameters=parameters), everything)
+        except InterpolationError as error:
+            yield Remark("bad-interpolation", path, error.message, error.hint)
+            return
+
+
+@rule(
+    unused_parameter="A parameter that nothing refers to.",
+    bad_default="A default that is not among the choices.",
+)
+def parameters(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
+    """Parameters are used, and their defaults can be chosen."""
+    used: set[str] = set()
+    for _path, text in _texts(pipeline):
+        try:
+            used |= {r.name.removeprefix("parameters.") for r in references(text) if r.name.startswith("parameters.")}
+        except InterpolationError:
+            return  # said by the rule above; what it refers to is not known
+    for name, parameter in pipeline.parameters.items():
+        if name not in used:
+            message = f"nothing refers to {name!r}"
+            hint = f'"environment": {{"{name.upper().replace("-", "_")}": "${{parameters.{name}}}"}}'
+            yield Remark("unused-parameter", ("parameters", name), message, hint, WARNING, key=True)
+        if parameter.default is not None and parameter.choices and parameter.default not in parameter.choices:
+            place = ("parameters", name, "default")
+            yield Remark(
+                "bad-default",
+                place,
+                f"{parameter.default!r} is not among the choices",
+                meant(parameter.default, parameter.choices),
+            )
+
+
+@rule(pasted_secret="Something that looks like a secret, in a document that everybody can read.")
+def secrets(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
+    """Secrets belong to service accounts, not into documents. The message never repeats what was found."""
+    hint = "declare it as a secret of a service account; and change it, if it was ever shared"
+    texts = [*_texts(pipeline)]
+    for name, stage in pipeline.stages.items():
+        texts += [(("stages", name, "script"), stage.script)] if stage.script else []
+        texts += [(("stages", name, "run", i), word) for i, word in enumerate(stage.run)]
+    for path, text in texts:
+        kind = next((what for what, shape in _SECRETS.items() if shape.search(text)), "")
+        if kind:
+            yield Remark("pasted-secret", path, f"this looks like {kind}", hint)
+        elif path[0] == "environment" and _SECRET_NAME.search(str(path[1])) and _literal(text):
+            yield Remark("pasted-secret", path, f"{path[1]} looks like a secret, given in plain text", hint)
+        elif path[0] == "environment" and _random(text):
+            yield Remark("pasted-secret", path, f"{path[1]} looks like a random key", hint, WARNING)
+
+
+def _literal(text: str) -> bool:
+    return len(text) >= 4 and "${" not in text and "/" not in text[:1] and not text.isdigit()
+
+
+def _random(text: str) -> bool:
+    """Long, of many kinds of signs, and no word or path: as keys are."""
+    if not re.fullmatch(r"[A-Za-z0-9+/=_-]{32,}", text) or text.count("/") > 2:
+        return False
+    counts = Counter(text)
+    entropy = -sum(n / len(text) * math.log2(n / len(text)) for n in counts.values())
+    return entropy > 4.2 and any(c.isdigit() for c in text) and any(c.isupper() for c in text)
