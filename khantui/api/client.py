@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -34,6 +36,7 @@ from khantui.errors import Failure
 
 T = TypeVar("T")
 _ID = re.compile(r"[0-9a-hjkmnp-tv-z]{10}-[0-9a-hjkmnp-tv-z]{6}")
+_SERVED = frozenset(("pipeline", "state", "include"))  # what the daemon filters runs by
 _SHORT = re.compile(r"[0-9a-hjkmnp-tv-z]{6}")
 
 
@@ -106,6 +109,14 @@ class Client:
         """One run, with its stages."""
         return self.http.get(f"/runs/{_part(identifier)}", RunView)
 
+    def find_runs(self, conditions: dict[str, Any], *, limit: int, now: datetime) -> Iterator[RunView]:
+        """Runs for which all conditions hold (khantui.cli.runs.conditions); at most `limit`, unless it is 0."""
+        query = {k: v for k, v in conditions.items() if k in _SERVED}
+        rest = {k: v for k, v in conditions.items() if k not in _SERVED}
+        if not rest:
+            return self.runs(limit=limit, **query)
+        return islice(_select(self.runs(**query), rest, now), limit or None)
+
     def find_run(self, named: str) -> RunView:
         """The run that a person means: an id, its last six characters, or a pipeline (its newest run)."""
         if _ID.fullmatch(named):
@@ -153,6 +164,12 @@ class Client:
         with self.http.stream(path, query=query) as response:
             yield from response.iter_raw()
 
+    def artifact(self, run: str, view: ArtifactView) -> Iterator[bytes]:
+        """The content of an artifact, or of one instance's entry of it: a file's bytes, a folder as a tar."""
+        path = f"/runs/{_part(run)}/artifacts/{_part(view.name)}/content"
+        with self.http.stream(path, query={"entry": view.entry}) as response:
+            yield from response.iter_raw()
+
     def artifacts(self, run: str) -> list[ArtifactView]:
         """What a run reads and writes."""
         return list(self._list(f"/runs/{_part(run)}/artifacts", ArtifactView, 0, {}))
@@ -183,7 +200,16 @@ class Client:
         """Have a paused schedule start runs again."""
         return self.http.send("POST", f"/schedules/{_part(name)}/resume", ScheduleView)
 
+    def preview(self, name: str, count: int) -> list[datetime]:
+        """The next firings of a schedule, at most `count`."""
+        page = self.http.get(f"/schedules/{_part(name)}/preview", Page, n=count)
+        return msgspec.convert(page.items, list[datetime])
+
     # what the daemon knows
+
+    def revision(self) -> int:
+        """The store's revision now: events after it are news."""
+        return self.http.get("/runs", Page, limit=1).revision
 
     def images(self) -> list[ImageView]:
         """Images that stages can name."""
@@ -202,6 +228,25 @@ class Client:
             cursor = page.cursor
             if cursor is None or (limit and left <= 0):
                 return
+
+
+def _select(runs: Iterator[RunView], conditions: dict[str, Any], now: datetime) -> Iterator[RunView]:
+    """Those for which what the daemon does not filter by holds as well. Runs come newest first."""
+    for run in runs:
+        age = now - run.created if run.created else timedelta()
+        if "age<" in conditions and age >= conditions["age<"]:
+            return  # all that follow are older
+        if "age>" in conditions and age <= conditions["age>"]:
+            continue
+        if conditions.get("pipeline~", "") not in run.pipeline:
+            continue
+        if str(run.version) != conditions.get("version", str(run.version)).removeprefix("v"):
+            continue
+        if conditions.get("trigger", run.trigger.kind) != run.trigger.kind:
+            continue
+        if conditions.get("schedule", run.trigger.schedule) != run.trigger.schedule:
+            continue
+        yield run
 
 
 def _part(text: str) -> str:

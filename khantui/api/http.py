@@ -167,7 +167,7 @@ def problem(response: httpx.Response) -> Failure:
 
 def _clean(query: Query | None) -> httpx.QueryParams:
     """Query parameters that were given; a list or tuple becomes a parameter said several times."""
-    pairs: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str | int | float | bool | None]] = []
     for name, value in (query or {}).items():
         for each in value if isinstance(value, (list, tuple)) else (value,):
             if each is True or each is False:

@@ -43,9 +43,13 @@ def _connection(client: Client, since: int) -> Iterator[EventView]:
     """The events of one connection."""
     try:
         with client.http.stream("/events", query={"since": since}, silence=_SILENCE) as response:
-            for line in response.iter_lines():
-                if line.strip():
-                    yield decode(line.encode(), EventView)
+            data: list[str] = []
+            for line in response.iter_lines():  # server-sent events: an empty line ends each, so none is had by half
+                if line.startswith("data:"):
+                    data.append(line[5:])
+                elif not line and data:
+                    yield decode("".join(data).encode(), EventView)
+                    data = []
     except Failure as failure:
         if failure.code not in ("revision-compacted", "store-rewound"):
             raise

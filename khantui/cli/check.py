@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import click
 
 from backend.spec.finding import Finding, Severity
-from khantui.cli.documents import Document
+from khantui.cli.documents import Document, code_files
 from khantui.cli.session import wants_colour
 from khantui.render.plan import plan_lines
 from khantui.render.status import faint, paint
@@ -46,9 +48,9 @@ def finding_object(checked: Checked, finding: Finding) -> dict[str, Any]:
 
 def print_findings(checked: Sequence[Checked], *, err: bool = False) -> None:
     """All findings, each with its line and a mark below where it is."""
-    colour = wants_colour(click.get_text_stream("stderr" if err else "stdout").isatty())
+    colour = wants_colour((sys.stderr if err else sys.stdout).isatty())
     for each in checked:
-        lines = each.document.text.splitlines()
+        lines = each.document.text.split("\n")  # as positions count them
         for finding in sorted(each.findings, key=lambda f: (f.line, f.column)):
             for line in _finding_lines(each.document.file, lines, finding, colour):
                 click.echo(line, err=err, color=colour)
@@ -77,3 +79,29 @@ def print_plan(checked: Checked) -> None:
     click.echo(f"{visible(checked.document.name)} ({visible(checked.document.file)})")
     for line in plan_lines(checked.plan):
         click.echo(line)
+
+
+def packed(document: Document) -> tuple[str, bytes] | None:
+    """A document's code as a bundle: its content address and its bytes; None if it has none. Raises Misuse."""
+    from backend.spec.bundle import LARGEST, MOST, address, pack
+    from khantui.errors import Misuse
+    from khantui.render.moments import size
+
+    files = code_files(document)
+    if not files:
+        return None
+    total = sum(file.stat().st_size for file in files.values())
+    if len(files) > MOST or total > LARGEST:
+        raise Misuse(
+            f"the code of {document.file} is too much: {len(files)} files, {size(total)}",
+            f"at most {MOST} files and {size(LARGEST)}: large data is an input, not code",
+        )
+    content = pack({path: (file.read_bytes(), os.access(file, os.X_OK)) for path, file in files.items()})
+    return address(content), content
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a document."""
+    from backend.spec.schema import schema as document_schema
+
+    return document_schema()

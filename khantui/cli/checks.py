@@ -17,14 +17,7 @@ from typing import Literal, NamedTuple
 from khantui.cli.session import Session
 from khantui.errors import Failure
 
-# image tool -> what it is for
-_TOOLS = {
-    "bash": "shell stages",
-    "python3": "Python stages",
-    "Rscript": "R stages",
-    "duckdb": "DuckDB stages",
-    "sqlite3": "SQLite stages",
-}
+_SYSTEM = "/usr/local/bin:/usr/bin:/bin"  # what stages see of the host
 _LEAST_FREE = 1 << 30  # bytes below which a full disk is near
 _REMOTE = frozenset(("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"))
 
@@ -44,7 +37,7 @@ def all_checks(session: Session) -> Iterator[Check]:
     yield _python()
     yield _sandbox()
     yield _etcd()
-    yield from _tools()
+    yield from _images()
     yield _data(session.folder)
     yield _zones()
     yield _clock()
@@ -119,15 +112,17 @@ def _etcd_version(place: str) -> Check:
     return Check("etcd", "ok", f"{said.splitlines()[0]} ({place})", essential=True)
 
 
-def _tools() -> Iterator[Check]:
-    for tool, purpose in _TOOLS.items():
-        place = shutil.which(tool, path="/usr/local/bin:/usr/bin:/bin")
+def _images() -> Iterator[Check]:
+    from backend.spec.images import IMAGES
+
+    for image in IMAGES.values():
+        place = next((p for tool in image.tools if (p := shutil.which(tool, path=_SYSTEM))), None)
+        name = f"image {image.name}"
         if place:
-            yield Check(tool, "ok", f"{place}, for {purpose}")
+            yield Check(name, "ok", place)
         else:
-            yield Check(
-                tool, "note", f"not in the system's folders: no {purpose} here", f"install {tool} if you need it"
-            )
+            lacking = " or ".join(image.tools)
+            yield Check(name, "note", f"{lacking} is not in {_SYSTEM}", f"install {lacking}, if you need {image.name}")
 
 
 def _data(folder: Path) -> Check:

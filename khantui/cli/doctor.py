@@ -26,11 +26,11 @@ def doctor(session: Session) -> int:
             mark = {"ok": "✔", "note": "•", "missing": "✖"}[check.state]
             colour = {"ok": "succeeded", "note": "warning", "missing": "failed"}[check.state]
             click.echo(
-                f"{paint(mark, colour, session.colour)} {check.name:<12} {visible(check.found)}",
+                f"{paint(mark, colour, session.colour)} {check.name:<14} {visible(check.found)}",
                 color=session.colour,
             )
             if check.advice and check.state != "ok":
-                click.echo(f"  {'':<12} → {visible(check.advice)}")
+                click.echo(f"  {'':<14} → {visible(check.advice)}")
     else:
         checks = list(all_checks(session))
         session.show(checks, [], lambda c: c.name)

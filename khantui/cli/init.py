@@ -13,7 +13,7 @@ from khantui.errors import Failure, Misuse
 
 TEMPLATES = ("python", "shell", "sql", "fan-out")
 FOLDER = Path(__file__).parent.parent / "templates"
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
 @command("init", short_help="Write a new pipeline from a template.")
@@ -33,7 +33,8 @@ def init(session: Session, name: str | None, template: str, parent: Path | None)
     name = name or (parent.resolve().name if parent else f"my-{template}")
     if _NAME.fullmatch(name) is None:
         raise Misuse(
-            f"{name!r} is no name for a pipeline", "small letters, digits and -, at most 63, e.g. weekly-learners"
+            f"{name!r} is no name for a pipeline",
+            "small letters, digits, - and _, a letter first: weekly-learners",
         )
     target = parent or Path(name)
     files = {p.relative_to(FOLDER / template): p for p in sorted((FOLDER / template).rglob("*")) if _belongs(p)}

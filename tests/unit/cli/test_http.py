@@ -184,11 +184,11 @@ def test_a_list_is_read_page_by_page_and_only_as_far_as_wanted() -> None:
 
 
 def event(revision: int, kind: str = "run") -> str:
-    return json.dumps({"revision": revision, "kind": kind, "id": "x", "object": None}) + "\n"
+    return f"id: {revision}\ndata: {json.dumps({'revision': revision, 'kind': kind, 'id': 'x', 'object': None})}\n\n"
 
 
 def test_events_go_on_after_a_broken_connection_without_gap_or_repeat() -> None:
-    with daemon(breaks_off(event(5), event(6)), dies, breaks_off(event(9))) as (address, seen):
+    with daemon(breaks_off(event(5), ": ping\n\n", event(6), event(7)[:-9]), dies, breaks_off(event(9))) as (address, seen):
         client = Client(address)
         found: list[EventView] = []
         for each in events(client, 4):
