@@ -116,7 +116,7 @@ def parameters(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
             )
 
 
-@rule(pasted_secret="Something that looks like a secret, in a document that everybody can read.")
+@rule(**{"pasted-secret": "Something that looks like a secret, in a document that everybody can read."})
 def secrets(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
     """Secrets belong to service accounts, not into documents. The message never repeats what was found."""
     hint = "declare it as a secret of a service account; and change it, if it was ever shared"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from backend.spec.finding import Severity
 from backend.spec.images import IMAGES, Image
@@ -26,7 +26,7 @@ class Other(Struct, frozen=True):
 class Surroundings(Struct, frozen=True):
     """What lint knows besides the document. None is 'not known': rules that need it stay silent."""
 
-    images: Mapping[str, Image] = IMAGES
+    images: Mapping[str, Image] = field(default_factory=lambda: IMAGES)
     missing: Mapping[str, str] = {}  # image -> why it cannot run here
     code: Mapping[str, int] | None = None  # file -> bytes
     others: Mapping[str, Other] | None = None
