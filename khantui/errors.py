@@ -9,7 +9,7 @@ Failure                 1  the thing asked about failed, or does not exist
 from __future__ import annotations
 
 
-class Failure(Exception):  # noqa: N818  as in the backend: named for what happened
+class Failure(Exception):
     """What happened, and what to do about it (`hint`, may be empty)."""
 
     exit_code = 1

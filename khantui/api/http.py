@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -109,8 +110,11 @@ class Http:
     def _persist(self, call: Callable[[], T]) -> T:
         deadline = time.monotonic() + self.patience
         pause = 0.05
+        lost = not self._met
         while True:
             try:
+                if lost:
+                    self._knock()
                 return call()
             except httpx.TimeoutException as error:
                 failure: Failure = self._unreachable(error)
@@ -124,8 +128,27 @@ class Http:
                 raise Failure(f"the daemon at {self.address} gave an answer that cannot be read: {error}") from error
             if not again or time.monotonic() + pause > deadline:
                 raise failure
+            lost = True
             time.sleep(pause)
             pause = min(1.0, pause * 2)
+
+    def _knock(self) -> None:
+        """Whether anybody listens on the socket. Raises httpx.ConnectError.
+
+        The client below would leave the socket of a failed attempt open.
+        """
+        if self.address.socket is None:
+            return
+        with socket.socket(socket.AF_UNIX) as knocking:
+            knocking.settimeout(5.0)
+            try:
+                knocking.connect(str(self.address.socket))
+            except PermissionError as error:
+                raise Denied(
+                    f"this user may not open {self.address.socket}", "the socket belongs to whoever runs the daemon"
+                ) from error
+            except OSError as error:
+                raise httpx.ConnectError(str(error)) from error
 
     def _unreachable(self, error: Exception) -> Unreachable:
         if self._met:

@@ -27,11 +27,11 @@ def artifacts(session: Session, named: str, name: str | None, target: Path | Non
 
     NAME may be one instance's entry (report/2025). Example: khantui artifacts 7f3k2a report --to report.html
     """
+    if name is None and target is not None:
+        raise click.UsageError("--to needs the NAME of an artifact")
     run = session.client.find_run(named)
     found = session.client.artifacts(run.id)
     if name is None:
-        if target is not None:
-            raise click.UsageError("--to needs the NAME of an artifact")
         _list(session, found)
         return
     chosen = choose(found, run, name)

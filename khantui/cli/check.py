@@ -40,6 +40,17 @@ class Checked:
         return not self.errors
 
 
+def check(document: Document) -> Checked:
+    """Look a document over, with the code beside it. Raises Misuse for code that cannot be packed."""
+    from backend.spec.lint import Surroundings, lint
+
+    code = None
+    if document.folder is not None:
+        code = {path: file.stat().st_size for path, file in code_files(document).items()}
+    report = lint(document.text, file=document.file, surroundings=Surroundings(code=code))
+    return Checked(document, tuple(report.findings), report.summary())
+
+
 def finding_object(checked: Checked, finding: Finding) -> dict[str, Any]:
     """A finding as programs get it."""
     found = {name: getattr(finding, name) for name in _FIELDS}

@@ -66,7 +66,7 @@ def conditions(filters: tuple[str, ...]) -> dict[str, object]:
             found["state"] = states
         elif name == "age" and sign in "<>":
             found["age" + sign] = _span(value)
-        elif sign == "=" or (name == "pipeline" and sign == "~"):
+        elif name != "age" and (sign == "=" or (name == "pipeline" and sign == "~")):
             found[name if sign == "=" else "pipeline~"] = value
         else:
             raise Misuse(f"{text!r} is no filter: {name} does not go with {sign}")

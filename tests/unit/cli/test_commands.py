@@ -117,7 +117,10 @@ NEEDING_A_DAEMON = [
 
 
 @pytest.mark.parametrize("args", NEEDING_A_DAEMON, ids=" ".join)
-def test_where_no_daemon_answers_the_exit_code_is_3_and_the_way_out_is_named(args: list[str], tmp_path: Path) -> None:
+def test_where_no_daemon_answers_the_exit_code_is_3_and_the_way_out_is_named(
+    args: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tmp_path = tmp_path_factory.mktemp("d")  # a short path: it is a socket's
     result = RUNNER.invoke(khantui, [*args, "--data", str(tmp_path)])
     assert result.exit_code == 3, result.output
     assert f"no daemon answers at unix://{tmp_path}/api.sock" in result.stderr

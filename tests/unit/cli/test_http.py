@@ -188,7 +188,8 @@ def event(revision: int, kind: str = "run") -> str:
 
 
 def test_events_go_on_after_a_broken_connection_without_gap_or_repeat() -> None:
-    with daemon(breaks_off(event(5), ": ping\n\n", event(6), event(7)[:-9]), dies, breaks_off(event(9))) as (address, seen):
+    first = breaks_off(event(5), ": ping\n\n", event(6), event(7)[:-9])
+    with daemon(first, dies, breaks_off(event(9))) as (address, seen):
         client = Client(address)
         found: list[EventView] = []
         for each in events(client, 4):
