@@ -16,7 +16,8 @@ from khantui.cli.session import Session, note
 from khantui.errors import Failure
 
 LOG = "daemon.log"
-_LOGGED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")  # how the daemon's log lines begin; progress does not
+# how log lines, tracebacks and last words begin; progress does not
+_NO_PROGRESS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\s|$|Traceback|khantui:|[\w.]*(?:Error|Exception)\b")
 _LOOK = 0.05  # seconds between looks at the child
 _LAST = 12  # lines of its log that are shown if it dies
 
@@ -68,7 +69,7 @@ def start(argv: list[str], data: Path) -> Child:
             if line.startswith("ready "):
                 note(line)
                 return child
-            if not _LOGGED.match(line) and line.strip():
+            if not _NO_PROGRESS.match(line):
                 note(f"  {line}")
     except BaseException:
         _end(process)
