@@ -1,1 +1,7 @@
-"""."""
+"""Attempts on this machine, each in a bubblewrap sandbox."""
+
+from backend.executors.sandbox.check import check
+from backend.executors.sandbox.executor import SandboxExecutor
+from backend.executors.sandbox.limits import Limits
+
+__all__ = ["Limits", "SandboxExecutor", "check"]

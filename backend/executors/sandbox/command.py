@@ -1,0 +1,150 @@
+"""The command line that starts an attempt: bubblewrap's with the sandbox around it, or a bare one without."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from backend.errors import ExecutorError
+from backend.executors.base import AttemptSpec
+from backend.executors.sandbox.folder import Folder
+from backend.executors.sandbox.limits import Limits
+from backend.executors.sandbox.profiles import BIN, SYSTEM, Profile
+
+STATUS = 3  # the descriptor to which the status is written
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LONGEST = 128 * 1024 - 1  # bytes in one argument or variable: Linux' own limit
+
+_ETC = (
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "alternatives",
+    "ssl",
+    "ca-certificates",
+    "pki",
+    "localtime",
+    "fonts",
+    "R",
+    "mime.types",
+    "magic",
+)
+_ETC_NETWORK = ("resolv.conf", "hosts", "nsswitch.conf", "services", "protocols", "gai.conf")
+
+
+def system() -> list[str]:
+    """Arguments that are the same for every sandbox on this machine."""
+    arguments = ["--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"]
+    arguments += ["--disable-userns", "--clearenv", "--hostname", "khantui", "--proc", "/proc", "--dev", "/dev"]
+    for folder in SYSTEM:
+        if folder.is_symlink():
+            arguments += ["--symlink", str(folder.readlink()), str(folder)]
+        elif folder.is_dir():
+            arguments += ["--ro-bind", str(folder), str(folder)]
+    for name in _ETC:
+        if Path("/etc", name).exists():
+            arguments += ["--ro-bind", f"/etc/{name}", f"/etc/{name}"]
+    return arguments
+
+
+def network() -> list[str]:
+    """Arguments that give a sandbox the machine's network."""
+    arguments = ["--share-net"]
+    for name in _ETC_NETWORK:
+        if Path("/etc", name).exists():
+            arguments += ["--ro-bind", str(Path("/etc", name).resolve()), f"/etc/{name}"]
+    return arguments
+
+
+def sandboxed(
+    bwrap: Path, base: list[str], users: Path, spec: AttemptSpec, profile: Profile, folder: Folder, limits: Limits
+) -> list[str]:
+    """The whole argv of an attempt in its sandbox."""
+    argv = [str(bwrap), "--json-status-fd", str(STATUS), *base]
+    if spec.network:
+        argv += network()
+    argv += ["--ro-bind", str(users / "passwd"), "/etc/passwd", "--ro-bind", str(users / "group"), "/etc/group"]
+    argv += ["--bind", str(folder.path / "tmp"), "/tmp", "--bind", str(folder.out), "/khan/out"]  # noqa: S108
+    for here, inside in profile.binds:
+        argv += ["--ro-bind", str(here), inside]
+    for mount in spec.inputs:
+        argv += ["--ro-bind", str(mount.source), "/khan/in/" + "/".join(filter(None, (mount.name, mount.entry)))]
+    argv += ["--ro-bind", str(spec.code), "/khan/code"] if spec.code else ["--dir", "/khan/code"]
+    script = _script(spec, profile, folder)
+    if script:
+        argv += ["--ro-bind", str(script), f"/khan/{script.name}"]
+    paths = {"in": "/khan/in", "out": "/khan/out", "home": "/tmp", "tmp": "/tmp"}  # noqa: S108
+    for name, value in _environment(spec, profile.path, paths).items():
+        argv += ["--setenv", name, value]
+    argv += ["--remount-ro", "/", "--chdir", "/khan/code", "--"]
+    return _checked([*argv, *limits.prefix(), *_run(spec, profile, f"/khan/{script.name}" if script else "")])
+
+
+def bare(spec: AttemptSpec, profile: Profile, folder: Folder, limits: Limits) -> tuple[list[str], dict[str, str]]:
+    """Without a sandbox: a shell that writes the status as bubblewrap would, and the environment. Paths are real."""
+    inputs = folder.path / "in"
+    for mount in spec.inputs:
+        place = inputs / mount.name / mount.entry if mount.entry else inputs / mount.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.is_symlink():
+            place.symlink_to(mount.source)
+    script = _script(spec, profile, folder)
+    command = [*limits.prefix(), *_run(spec, profile, str(script) if script else "")]
+    where = shlex.quote(str(spec.code or folder.path / "tmp"))
+    # its own argv names the folder, so that it can be found again
+    text = (
+        f": {shlex.quote(str(folder.out))}; cd {where} && printf '{{\"child-pid\": %d}}\\n' $$ >&{STATUS}; "
+        f"{shlex.join(command)} {STATUS}>&-; printf '{{\"exit-code\": %d}}\\n' $? >&{STATUS}"
+    )
+    tmp = str(folder.path / "tmp")
+    paths = {"in": str(inputs), "out": str(folder.out), "home": tmp, "tmp": tmp}
+    path = tuple(
+        str(here.parent) if inside.startswith(f"{BIN}/") else f"{inside}/bin" for here, inside in profile.binds
+    )
+    return _checked(["/bin/sh", "-c", text, "khantui", str(folder.out)]), _environment(spec, path, paths)
+
+
+def _run(spec: AttemptSpec, profile: Profile, script: str) -> list[str]:
+    return [*profile.interpreter, script] if script else list(spec.argv)
+
+
+def _script(spec: AttemptSpec, profile: Profile, folder: Folder) -> Path | None:
+    if not spec.script:
+        return None
+    path = folder.path / f"script{profile.image.suffix}"
+    path.write_text(spec.script, encoding="utf-8")
+    return path
+
+
+def _environment(spec: AttemptSpec, first: tuple[str, ...], paths: Mapping[str, str]) -> dict[str, str]:
+    given = {
+        "PATH": ":".join((*first, PATH)),
+        "HOME": paths["home"],
+        "TMPDIR": paths["tmp"],
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **spec.environment,
+    }
+    for mount in spec.inputs:
+        given[f"KHAN_INPUT_{_variable(mount.name)}"] = f"{paths['in']}/{mount.name}"
+    for name in spec.outputs:
+        given[f"KHAN_OUTPUT_{_variable(name)}"] = f"{paths['out']}/{name}"
+    return given
+
+
+def _variable(name: str) -> str:
+    """Names may have a dash, variables may not."""
+    return name.replace("-", "_")
+
+
+def _checked(argv: list[str]) -> list[str]:
+    for word in argv:
+        if len(word.encode()) > LONGEST:
+            raise ExecutorError(
+                f"an argument or variable of the stage is longer than {LONGEST:,} bytes: {word[:40]!r}…",
+                hint="pass it as a file: a script, an input or code",
+            )
+        if "\0" in word:
+            raise ExecutorError(f"an argument or variable of the stage has a NUL in it: {word[:40]!r}…")
+    return argv

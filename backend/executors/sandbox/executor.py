@@ -1,0 +1,294 @@
+"""Runs attempts on this machine, each in a sandbox of its own, with nothing between them and their files.
+
+Logs and exit codes go straight to disk, so attempts outlive the daemon; the next one finds them by their folders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from backend.clock import Clock
+from backend.errors import ExecutorError
+from backend.executors.base import AttemptKey, AttemptSpec, Observation
+from backend.executors.sandbox import command
+from backend.executors.sandbox.folder import Folder, Process, start_of
+from backend.executors.sandbox.limits import Limits, exceeded, tree
+from backend.executors.sandbox.profiles import Profile, bwrap, profiles
+from backend.executors.sandbox.words import not_started, outcome
+from backend.layout import Layout
+from backend.run.state import Reason
+from backend.spec.images import IMAGES, Image
+
+log = logging.getLogger(__name__)
+
+LOOK = 0.15  # seconds between two looks at what attempts use
+_SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGHUP, signal.SIGQUIT, signal.SIGXFSZ]
+
+
+class Running:
+    """An attempt that is under way."""
+
+    def __init__(self, key: AttemptKey, folder: Folder, process: Process, memory: int | None) -> None:
+        self.key = key
+        self.folder = folder
+        self.process = process
+        self.memory = memory
+        self.pidfd = -1
+        self.ending: asyncio.Task[None] | None = None
+
+
+class SandboxExecutor:
+    """The executor `sandbox`. One on a data folder at a time."""
+
+    name = "sandbox"
+
+    def __init__(
+        self,
+        layout: Layout,
+        clock: Clock,
+        *,
+        sandboxed: bool = True,
+        limits: Limits | None = None,
+        images: Mapping[str, Image] = IMAGES,
+    ) -> None:
+        """Raises ExecutorError where there is no bubblewrap; that it works is for `check` to say."""
+        self._layout = layout
+        self._clock = clock
+        self._limits = limits or Limits()
+        self._profiles, self._missing = profiles(images)
+        self._bwrap = bwrap() if sandboxed else None
+        self._base = command.system() if sandboxed else []
+        self._users = layout.root / "sandbox"
+        self._running: dict[AttemptKey, Running] = {}
+        self._seen: list[Observation] = []
+        self._news = asyncio.Event()
+        self._watch: asyncio.Task[None] | None = None
+        self._write_users()
+
+    def missing_tools(self) -> dict[str, str]:
+        """The images that cannot run on this machine, and why."""
+        return dict(self._missing)
+
+    async def ensure(self, spec: AttemptSpec) -> None:
+        """See to it that the attempt runs or has run."""
+        if spec.key in self._running:
+            return
+        folder = Folder(self._layout.attempt(*spec.key))
+        if folder.path.exists() and self._found(spec, folder):
+            return
+        profile = self._profiles.get(spec.image)
+        if profile is None:
+            why = self._missing.get(spec.image, "it is not known here")
+            raise ExecutorError(f"image {spec.image!r} cannot run on this machine: {why}")
+        self._launch(spec, profile, folder)
+
+    async def observe(self) -> AsyncIterator[list[Observation]]:
+        """What is, as it changes."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            seen, self._seen = self._seen, []
+            yield seen
+
+    async def cancel(self, key: AttemptKey, grace: float = 10.0) -> None:
+        """Ask every process to end, and after `grace` seconds make it."""
+        running = self._running.get(key)
+        if running is None:
+            folder = Folder(self._layout.attempt(*key))
+            if "exit-code" in folder.said():
+                return
+            process = self._alive(folder)
+            if process is None:
+                folder.prevent()
+                return
+            running = self._adopt(key, folder, process, None)
+        if running.ending is None:
+            running.folder.blame(Reason.CANCELLED, "cancelled")
+            running.ending = asyncio.create_task(self._end(running, grace))
+
+    async def forget(self, key: AttemptKey) -> None:
+        """Remove what is left of an ended attempt but its log and outputs."""
+        if key in self._running:
+            return
+        path = self._layout.attempt(*key)
+        for name in ("tmp", "in"):
+            await asyncio.to_thread(shutil.rmtree, path / name, True)
+        for name in ("process", "killed", "prevented"):
+            (path / name).unlink(missing_ok=True)
+
+    async def close(self) -> None:
+        """Let go. Attempts that run go on running."""
+        if self._watch is not None:
+            self._watch.cancel()
+        for running in self._running.values():
+            if running.ending is not None:
+                running.ending.cancel()
+            self._release(running)
+        self._running.clear()
+
+    # how an attempt begins
+
+    def _write_users(self) -> None:
+        self._users.mkdir(parents=True, exist_ok=True)
+        (self._users / "passwd").write_text("khan:x:1000:1000::/tmp:/bin/sh\nroot:x:0:0::/root:/bin/sh\n")
+        (self._users / "group").write_text("khan:x:1000:\nroot:x:0:\n")
+
+    def _found(self, spec: AttemptSpec, folder: Folder) -> bool:
+        """Whether the folder says that the attempt runs, has run, or must not; then that is observed."""
+        if folder.prevented:
+            self._say(Observation(spec.key, "exited", self._clock.now(), None, Reason.CANCELLED, "cancelled"))
+            return True
+        said = folder.said()
+        if "exit-code" in said:
+            self._conclude(spec.key, folder, int(said["exit-code"]), folder.ended_at())
+            return True
+        process = self._alive(folder)
+        if process is not None:
+            self._adopt(spec.key, folder, process, spec.resources.memory)
+            return True
+        if not_started(folder):
+            self._conclude(spec.key, folder, 1, self._clock.now())
+        elif "child-pid" in said:
+            self._lose(spec.key, folder, said)
+        else:
+            return False
+        return True
+
+    def _alive(self, folder: Folder) -> Process | None:
+        process = folder.process()
+        if process is not None and process.alive:
+            return process
+        return folder.find() if folder.status.exists() else None
+
+    def _launch(self, spec: AttemptSpec, profile: Profile, folder: Folder) -> None:
+        folder.make()
+        environment: dict[str, str] = {}
+        if self._bwrap is not None:
+            argv = command.sandboxed(self._bwrap, self._base, self._users, spec, profile, folder, self._limits)
+        else:
+            argv, environment = command.bare(spec, profile, folder, self._limits)
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        try:
+            pid = os.posix_spawn(
+                argv[0],
+                argv,
+                environment,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, str(folder.log), append, 0o600),
+                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                    (os.POSIX_SPAWN_OPEN, command.STATUS, str(folder.status), append, 0o600),
+                ],
+                setsid=True,
+                setsigmask=[],
+                setsigdef=_SIGNALS,
+            )
+        except OSError as error:
+            raise ExecutorError(f"the sandbox cannot be started: {error}") from error
+        process = Process(pid, start_of(pid) or 0)
+        folder.remember(process)
+        self._adopt(spec.key, folder, process, spec.resources.memory)
+
+    def _adopt(self, key: AttemptKey, folder: Folder, process: Process, memory: int | None) -> Running:
+        """Watch a process that runs, whoever started it."""
+        running = self._running[key] = Running(key, folder, process, memory)
+        try:
+            running.pidfd = os.pidfd_open(process.pid)
+        except OSError:  # it has ended already
+            asyncio.get_running_loop().call_soon(self._exited, running)
+            return running
+        asyncio.get_running_loop().add_reader(running.pidfd, self._exited, running)
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._look())
+        self._say(Observation(key, "running", self._clock.now()))
+        return running
+
+    # how it ends
+
+    def _exited(self, running: Running) -> None:
+        self._release(running)
+        if self._running.pop(running.key, None) is None:
+            return
+        if running.ending is not None:
+            running.ending.cancel()
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(running.process.pid, os.WNOHANG)
+        said = running.folder.said()
+        if "exit-code" in said:
+            self._conclude(running.key, running.folder, int(said["exit-code"]), self._clock.now())
+        elif not_started(running.folder):  # no command was run: what bubblewrap said is in the log
+            self._conclude(running.key, running.folder, 1, self._clock.now())
+        else:
+            self._lose(running.key, running.folder, said)
+
+    def _release(self, running: Running) -> None:
+        if running.pidfd >= 0:
+            asyncio.get_running_loop().remove_reader(running.pidfd)
+            os.close(running.pidfd)
+            running.pidfd = -1
+
+    def _conclude(self, key: AttemptKey, folder: Folder, code: int, at: datetime) -> None:
+        reason, words = outcome(code, folder, self._limits)
+        self._say(Observation(key, "exited", at, code, reason, words))
+
+    def _lose(self, key: AttemptKey, folder: Folder, said: dict[str, object]) -> None:
+        """Its bubblewrap is gone and no exit code is known: whatever is left of it must not go on."""
+        child = said.get("child-pid")
+        if isinstance(child, int) and self._bwrap is not None and _belongs(child, folder):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        if blamed := folder.blamed():
+            self._say(Observation(key, "exited", self._clock.now(), None, *blamed))
+        else:
+            self._say(Observation(key, "lost", self._clock.now(), None, Reason.LOST))
+
+    def _say(self, seen: Observation) -> None:
+        self._seen.append(seen)
+        self._news.set()
+
+    async def _end(self, running: Running, grace: float) -> None:
+        """SIGTERM to all, and what is still there after the grace is killed with the namespace it lives in."""
+        root = running.process.pid
+        child = running.folder.said().get("child-pid")
+        for pid in reversed(tree(root)):
+            if pid not in (root, child) or self._bwrap is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+        await asyncio.sleep(grace)
+        self._kill(running)
+
+    def _kill(self, running: Running) -> None:
+        child = running.folder.said().get("child-pid")
+        doomed = [child] if isinstance(child, int) and self._bwrap is not None else tree(running.process.pid)
+        for pid in doomed:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if not isinstance(child, int):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(running.process.pid, signal.SIGKILL)
+
+    async def _look(self) -> None:
+        """While anything runs: does any attempt use more than it may?"""
+        while self._running:
+            await asyncio.sleep(LOOK)
+            for running in tuple(self._running.values()):
+                beyond = exceeded(tree(running.process.pid), self._limits, running.memory)
+                if beyond is not None:
+                    running.folder.blame(*beyond)
+                    self._kill(running)
+
+
+def _belongs(pid: int, folder: Folder) -> bool:
+    """Whether this process is the attempt's: its bubblewrap's own first child keeps its arguments."""
+    try:
+        return os.fsencode(folder.out) in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
