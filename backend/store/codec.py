@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,10 +14,11 @@ encode = _encoder.encode
 
 
 @cache
-def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 
 def decode(data: bytes, kind: type[T]) -> T:
     """The struct of type `kind` in `data`. Fields that a newer version added are ignored."""
-    return _decoder(kind).decode(data)
+    value: T = _decoder(kind).decode(data)
+    return value

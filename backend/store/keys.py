@@ -1,21 +1,21 @@
 """Every key there is. No other module joins them.
 
-    leader                                   who leads, leased
-    pipelines/<name>                         a pipeline's head: its current version and what lists show
-    versions/<name>/<00000012>               one version of it: the document as it was applied
-    latest/<name>                            its newest good run, and what that wrote
-    runs/<mirrored id>                       a run's summary: newest first
-    active/<id>                              marks a run that has not ended
-    stages/<id>/<instance>                   a stage instance of a run, once anything happened to it
-    inputs/<id>/<artifact>                   what a run reads from outside, once it was looked up
-    commands/<id>/<command>                  what somebody asked of a run, until it is done
-    ended/<id>                               a run that ended and whose followers have not been started yet
-    by-pipeline/<name>/<mirrored id>         indexes, values empty
-    by-state/<state>/<mirrored id>
-    by-short/<six characters>/<id>
-    schedules/<name>
-    requests/<hash>                          idempotency keys, leased
-    audit/<mirrored id>
+leader                                   who leads, leased
+pipelines/<name>                         a pipeline's head: its current version and what lists show
+versions/<name>/<00000012>               one version of it: the document as it was applied
+latest/<name>                            its newest good run, and what that wrote
+runs/<mirrored id>                       a run's summary: newest first
+active/<id>                              marks a run that has not ended
+stages/<id>/<instance>                   a stage instance of a run, once anything happened to it
+inputs/<id>/<artifact>                   what a run reads from outside, once it was looked up
+commands/<id>/<command>                  what somebody asked of a run, until it is done
+ended/<id>                               a run that ended and whose followers have not been started yet
+by-pipeline/<name>/<mirrored id>         indexes, values empty
+by-state/<state>/<mirrored id>
+by-short/<six characters>/<id>
+schedules/<name>
+requests/<hash>                          idempotency keys, leased
+audit/<mirrored id>
 """
 
 from __future__ import annotations

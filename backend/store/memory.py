@@ -39,8 +39,15 @@ class MemoryStore:
         return [self._now.get(key) for key in keys]
 
     async def page(
-        self, start: str, end: str, *, limit: int = 0, revision: int = 0, keys_only: bool = False,
-        count_only: bool = False, descending: bool = False,
+        self,
+        start: str,
+        end: str,
+        *,
+        limit: int = 0,
+        revision: int = 0,
+        keys_only: bool = False,
+        count_only: bool = False,
+        descending: bool = False,
     ) -> Page:
         self._expire()
         items = self._at(start, end, revision)

@@ -268,7 +268,7 @@ async def _log(world: World, run_id: str, stage: str) -> str:
     from backend.logs import LogStore
 
     reader = LogStore(world.layout, world.clock).reader(run_id, stage, 1)
-    return (await reader.bytes(0, 1 << 20)).decode()
+    return reader.raw(0, 1 << 20).decode()
 
 
 async def _log_says(world: World, run_id: str, stage: str, word: str) -> None:

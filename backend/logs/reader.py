@@ -1,0 +1,181 @@
+"""Reading a log: lines by number, its end, since a time, raw bytes, a search. Never the whole of it."""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+from msgspec import Struct
+
+from backend.logs.index import before_line, before_offset, micros, moment, time_at
+from backend.logs.source import Source
+
+LONGEST = 64 << 10  # bytes of a line that are shown
+STEP = 256 << 10
+
+_ERROR = re.compile(
+    rb"Traceback \(most recent call last\)|^\s*(?:\S+[:\s]\s*){0,4}?(?:ERROR|FATAL|CRITICAL|PANIC|panic:|fatal:)\b"
+    rb"|\b[A-Za-z]*(?:Error|Exception)\b\s*[:(]|\berror:|\bError in |: (?:command )?not found|No such file or directory"
+    rb"|^\S.*\bfailed\b",
+    re.MULTILINE,
+)
+
+
+class Line(Struct, frozen=True):
+    """A line: its number (from 1), where it begins, its text without the line break, about when it was written."""
+
+    number: int
+    offset: int
+    text: str
+    time: datetime | None
+    length: int  # bytes, without the line break; the text is cut at 64 KiB
+
+
+class LogInfo(Struct, frozen=True):
+    """How large a log is, and whether it has ended."""
+
+    lines: int
+    bytes: int
+    complete: bool
+    archived: bool
+    first_time: datetime | None
+    last_time: datetime | None
+
+
+class LogReader:
+    """One log. Close it when done (it is a context manager)."""
+
+    def __init__(self, source: Source, *, complete: bool) -> None:
+        self.source = source
+        self.complete = complete or source.archived
+
+    def __enter__(self) -> LogReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.source.close()
+
+    def info(self) -> LogInfo:
+        """Its size; a last line without a line break counts."""
+        size, marks = self.source.size, self.source.marks
+        known = [m.micros for m in marks if m.micros]
+        return LogInfo(
+            lines=self.count(),
+            bytes=size,
+            complete=self.complete,
+            archived=self.source.archived,
+            first_time=moment(known[0]) if known else None,
+            last_time=moment(known[-1]) if known else None,
+        )
+
+    def count(self) -> int:
+        """How many lines there are; a last one without a line break counts."""
+        size = self.source.size
+        lines = self.source.lines()
+        return lines + (1 if size and self.source.read(size - 1, 1) != b"\n" else 0)
+
+    def raw(self, offset: int, size: int) -> bytes:
+        """Raw bytes."""
+        return self.source.read(max(offset, 0), max(size, 0))
+
+    def lines(self, start: int, count: int, *, whole: bool = False) -> list[Line]:
+        """At most `count` lines from number `start` (from 1). `whole` leaves out a last line that has no end yet."""
+        self.source.lines()  # so that the marks reach to the end
+        first = max(start, 1)
+        mark = before_line(self.source.marks, first - 1)
+        return self._lines(mark.offset, mark.line + 1, first, count, whole)
+
+    def tail(self, count: int) -> list[Line]:
+        """The last `count` lines."""
+        return self.lines(max(self.count() - count, 0) + 1, count)
+
+    def since(self, time: datetime) -> int:
+        """The number of the first line that was written at or after a time, as far as is known."""
+        self.source.lines()
+        marks = self.source.marks
+        wanted = micros(time)
+        index = bisect.bisect_left(marks, wanted, key=lambda m: m.micros)
+        if index >= len(marks):
+            return self.count() + 1
+        return marks[max(index - 1, 0)].line + 1
+
+    def number_at(self, offset: int) -> int:
+        """The number of the line that `offset` lies in."""
+        self.source.lines()
+        mark = before_offset(self.source.marks, offset)
+        line, at = mark.line + 1, mark.offset
+        while at < offset:
+            data = self.source.read(at, min(STEP, offset - at))
+            line += data.count(b"\n")
+            at += len(data) or STEP
+        return line
+
+    def first_error(self, limit: int = 64 << 20) -> int | None:
+        """The number of the first line that looks like what went wrong, in the first `limit` bytes.
+
+        Of a Python traceback that is the line that names the exception.
+        """
+        for offset, data in self.blocks(0, limit):
+            found = _ERROR.search(data)
+            if found is None:
+                continue
+            at = offset + data.rfind(b"\n", 0, found.start()) + 1
+            number = self.number_at(offset + found.start() if data[found.start() : found.start() + 1] != b"\n" else at)
+            if found.group().startswith(b"Traceback"):
+                return self._exception(number)
+            return number
+        return None
+
+    def blocks(self, offset: int, limit: int) -> Iterator[tuple[int, bytes]]:
+        """Pieces of about 1 MiB that end with a line, or with the log; a longer line is cut."""
+        end = min(self.source.size, offset + limit)
+        while offset < end:
+            data = self.source.read(offset, min(1 << 20, end - offset))
+            if not data:
+                return
+            cut = data.rfind(b"\n") + 1
+            if cut and offset + len(data) < end:
+                data = data[:cut]
+            yield offset, data
+            offset += len(data)
+
+    def _exception(self, number: int) -> int:
+        for line in self.lines(number + 1, 2000):
+            if line.text and not line.text[0].isspace() and not line.text.startswith("Traceback"):
+                return line.number
+        return number
+
+    def _lines(self, offset: int, number: int, first: int, count: int, whole: bool) -> list[Line]:
+        found: list[Line] = []
+        start, length, kept = offset, 0, bytearray()
+        while len(found) < count:
+            data = self.source.read(offset, STEP)
+            if not data:
+                break
+            begin = 0
+            while len(found) < count and (newline := data.find(b"\n", begin)) >= 0:
+                if number >= first:
+                    kept += data[begin : min(newline, begin + LONGEST - len(kept) + 1)]
+                    found.append(self._line(number, start, bytes(kept), length + newline - begin))
+                number, begin, start, length = number + 1, newline + 1, offset + newline + 1, 0
+                kept.clear()
+            if len(found) < count:
+                length += len(data) - begin
+                kept += data[begin : begin + max(LONGEST - len(kept) + 1, 0)]
+            offset += len(data)
+        if length and len(found) < count and number >= first and (self.complete or not whole):
+            found.append(self._line(number, start, bytes(kept), length))
+        return found
+
+    def _line(self, number: int, offset: int, data: bytes, length: int) -> Line:
+        data = data.removesuffix(b"\r")
+        if b"\r" in data:  # a progress bar: what it showed last
+            data = data[data.rindex(b"\r") + 1 :] or data
+        text = data[:LONGEST].decode("utf-8", "backslashreplace")
+        return Line(number, offset, text, time_at(self.source.marks, offset), length)

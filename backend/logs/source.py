@@ -1,0 +1,174 @@
+"""A log's bytes, wherever they are: a file that grows, or an archive of compressed blocks."""
+
+from __future__ import annotations
+
+import bisect
+import os
+import struct
+from collections import OrderedDict
+from pathlib import Path
+from typing import Protocol
+
+import zstandard
+
+from backend.errors import ArtifactError
+from backend.logs.index import Counter, Mark, load, pack, unpack
+
+BLOCK = 256 << 10  # bytes of a log in one compressed frame
+_SKIPPABLE = struct.Struct("<II")
+_MAGIC = 0x184D2A5B
+_BLOCK = struct.Struct("<qq")  # offset in the log, offset in the archive
+_FOOTER = struct.Struct("<qqqq8s")  # bytes and lines of the log, numbers of blocks and marks, signature
+_SIGNATURE = b"KHANLOG1"
+
+
+class Source(Protocol):
+    """Bytes at offsets, how many there are, and marks for finding lines."""
+
+    archived: bool
+    marks: list[Mark]
+
+    @property
+    def size(self) -> int:
+        """Bytes in all, now."""
+        ...
+
+    def lines(self) -> int:
+        """Line breaks in all, now."""
+        ...
+
+    def read(self, offset: int, size: int) -> bytes:
+        """At most `size` bytes from `offset`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
+        ...
+
+
+class Live:
+    """A log that is still where its stage writes it."""
+
+    archived = False
+
+    def __init__(self, log: Path, index: Path) -> None:
+        """Raises FileNotFoundError."""
+        self._file = os.open(log, os.O_RDONLY)
+        self._counter = Counter(load(index, self.size))
+        self.marks = self._counter.marks
+
+    @property
+    def size(self) -> int:
+        """Bytes in all, now."""
+        return os.fstat(self._file).st_size
+
+    def lines(self) -> int:
+        """Line breaks in all, now: what the index does not know yet is counted."""
+        self._counter.extend(self, self.size, 0)
+        return self._counter.lines
+
+    def read(self, offset: int, size: int) -> bytes:
+        """At most `size` bytes from `offset`."""
+        return os.pread(self._file, size, offset)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._file)
+
+
+class Archive:
+    """A log that has ended: frames of zstandard, each for itself, and behind them where each begins."""
+
+    archived = True
+
+    def __init__(self, path: Path) -> None:
+        """Raises FileNotFoundError; ArtifactError if it is damaged."""
+        self._file = os.open(path, os.O_RDONLY)
+        self._path = path
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        try:
+            self._open()
+        except (struct.error, ValueError, IndexError) as error:
+            self.close()
+            raise ArtifactError(
+                f"the archived log {path} is damaged: {error}", hint="restore it from a backup"
+            ) from error
+
+    def _open(self) -> None:
+        end = os.fstat(self._file).st_size
+        footer = os.pread(self._file, _FOOTER.size, max(end - _FOOTER.size, 0))
+        self._size: int
+        self._lines: int
+        self._size, self._lines, blocks, marks, signature = _FOOTER.unpack(footer)
+        if signature != _SIGNATURE or not 0 <= blocks < 1 << 32 or not 0 <= marks < 1 << 32:
+            raise ValueError("it has no end")
+        length = blocks * _BLOCK.size + marks * 24
+        self._data_end = end - _FOOTER.size - length - _SKIPPABLE.size
+        table = os.pread(self._file, length, self._data_end + _SKIPPABLE.size)
+        self._blocks = [_BLOCK.unpack_from(table, i * _BLOCK.size) for i in range(blocks)]
+        self.marks = unpack(table[blocks * _BLOCK.size :])
+        if len(self.marks) != marks or not self.marks:
+            raise ValueError("its index is cut off")
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return self._size
+
+    def lines(self) -> int:
+        """Line breaks in all."""
+        return self._lines
+
+    def read(self, offset: int, size: int) -> bytes:
+        """At most `size` bytes from `offset`."""
+        found = bytearray()
+        end = min(offset + size, self.size)
+        while offset < end:
+            number = bisect.bisect_right(self._blocks, offset, key=lambda b: b[0]) - 1
+            block = self._block(number)
+            start = offset - self._blocks[number][0]
+            piece = block[start : start + end - offset]
+            if not piece:
+                raise ArtifactError(f"the archived log {self._path} is damaged: block {number} is too short")
+            found += piece
+            offset += len(piece)
+        return bytes(found)
+
+    def _block(self, number: int) -> bytes:
+        if number in self._kept:
+            self._kept.move_to_end(number)
+            return self._kept[number]
+        start = self._blocks[number][1]
+        end = self._blocks[number + 1][1] if number + 1 < len(self._blocks) else self._data_end
+        try:
+            block = zstandard.ZstdDecompressor().decompress(os.pread(self._file, end - start, start), BLOCK)
+        except zstandard.ZstdError as error:
+            raise ArtifactError(f"the archived log {self._path} is damaged: {error}") from error
+        self._kept[number] = block
+        if len(self._kept) > 8:
+            self._kept.popitem(last=False)
+        return block
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._file)
+
+
+def archive(source: Source, path: Path) -> None:
+    """Write a whole log as an archive; it is there whole or not at all."""
+    size = source.size
+    lines = source.lines()
+    compressor = zstandard.ZstdCompressor(level=3)
+    new = path.with_suffix(".new")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    blocks: list[tuple[int, int]] = []
+    with new.open("wb") as out:
+        for offset in range(0, size, BLOCK):
+            blocks.append((offset, out.tell()))
+            out.write(compressor.compress(source.read(offset, min(BLOCK, size - offset))))
+        table = b"".join(_BLOCK.pack(*b) for b in blocks) + b"".join(pack(m) for m in source.marks)
+        footer = _FOOTER.pack(size, lines, len(blocks), len(source.marks), _SIGNATURE)
+        out.write(_SKIPPABLE.pack(_MAGIC, len(table) + len(footer)) + table + footer)
+        out.flush()
+        os.fsync(out.fileno())
+    new.replace(path)

@@ -1,0 +1,193 @@
+"""All logs of this daemon: those that grow, and those that are archived."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from backend.clock import Clock
+from backend.errors import KhanError, NotFound
+from backend.layout import Layout
+from backend.logs.index import Counter, load, micros, pack
+from backend.logs.reader import Line, LogReader
+from backend.logs.source import Archive, Live, archive
+
+log = logging.getLogger(__name__)
+
+LOOK = 0.25  # seconds between two looks at the logs that grow
+FOLLOW = 0.1  # and by those who follow one
+
+
+class LogKey(NamedTuple):
+    """Names a log."""
+
+    run: str
+    stage: str
+    number: int
+
+
+class Tracked:
+    """A log that grows, and its index."""
+
+    def __init__(self, path: Path, index: Path) -> None:
+        self.live = Live(path, index)
+        self.file: BinaryIO = index.open("ab")
+        self.counter = Counter(load(index, self.live.size))
+
+    def look(self, now: int) -> None:
+        """Mark what has come since the last look."""
+        made = self.counter.extend(self.live, self.live.size, now)
+        if made:
+            self.file.write(b"".join(pack(mark) for mark in made))
+            self.file.flush()
+
+    def close(self) -> None:
+        """Let go of both."""
+        self.live.close()
+        self.file.close()
+
+
+class LogStore:
+    """Opens logs, indexes those that grow while `run` runs, and archives those that have ended."""
+
+    def __init__(self, layout: Layout, clock: Clock) -> None:
+        self._layout = layout
+        self._clock = clock
+        self._wanted: set[LogKey] = set()
+        self._tracked: dict[LogKey, Tracked] = {}
+        self._ended: set[LogKey] = set()  # nothing more will come, though they could not be archived
+        self._any = asyncio.Event()
+
+    async def run(self) -> None:
+        """Index what grows, and archive what an earlier daemon left, until cancelled."""
+        try:
+            await self._run()
+        finally:
+            for key in tuple(self._tracked):
+                self.untrack(*key)
+
+    async def _run(self) -> None:
+        while True:
+            await self._any.wait()
+            now = micros(self._clock.now())
+            for key in tuple(self._wanted):
+                try:
+                    self._look(key, now)
+                except OSError as error:
+                    log.warning("the log of %s cannot be indexed: %s", key, error)
+                    self.untrack(*key)
+            if not self._wanted:
+                self._any.clear()
+            await asyncio.sleep(LOOK)
+
+    def track(self, run: str, stage: str, number: int) -> None:
+        """An attempt is about to write its log."""
+        self._wanted.add(LogKey(run, stage, number))
+        self._any.set()
+
+    def untrack(self, run: str, stage: str, number: int) -> None:
+        """It is not looked at any more."""
+        key = LogKey(run, stage, number)
+        self._wanted.discard(key)
+        if tracked := self._tracked.pop(key, None):
+            tracked.close()
+
+    def reader(self, run: str, stage: str, number: int) -> LogReader:
+        """The log of an attempt, wherever it is. Raises NotFound."""
+        for _ in range(2):  # it may be archived between the two looks
+            try:
+                return LogReader(Archive(self._layout.archived_log(run, stage, number)), complete=True)
+            except FileNotFoundError:
+                pass
+            try:
+                path = self._layout.live_log(run, stage, number)
+                live = Live(path, _index(path))
+                return LogReader(live, complete=LogKey(run, stage, number) in self._ended)
+            except FileNotFoundError:
+                continue
+        raise NotFound(f"attempt {number} of {stage} in run {run} has no log", hint="it may not have started yet")
+
+    async def finish(self, run: str, stage: str, number: int) -> None:
+        """The attempt has ended: archive its log. Doing it again changes nothing."""
+        key = LogKey(run, stage, number)
+        if tracked := self._tracked.get(key):
+            tracked.look(micros(self._clock.now()))
+        self.untrack(*key)
+        live = self._layout.live_log(*key)
+        if not live.exists():
+            return
+        try:
+            await asyncio.to_thread(_archive, live, self._layout.archived_log(*key), micros(self._clock.now()))
+        except BaseException:
+            self._ended.add(key)
+            raise
+
+    async def follow(self, run: str, stage: str, number: int, start: int = 1) -> AsyncIterator[list[Line]]:
+        """Lines from `start` on, as they come, until the log has ended. Waits for a log that is not there yet."""
+        while True:
+            try:
+                reader = self.reader(run, stage, number)
+            except NotFound:
+                await asyncio.sleep(FOLLOW)
+                continue
+            with reader:
+                while lines := reader.lines(start, 2000, whole=True):
+                    start = lines[-1].number + 1
+                    yield lines
+                if reader.complete:
+                    return
+            await asyncio.sleep(FOLLOW)
+
+    async def sweep(self, open_attempts: set[LogKey]) -> None:
+        """Archive what an earlier daemon could not: logs whose attempt is not among those that run."""
+        for key in await asyncio.to_thread(self._left):
+            if key not in open_attempts and key not in self._wanted:
+                try:
+                    await self.finish(*key)
+                except (KhanError, OSError) as error:
+                    log.warning("the log of %s stays where it is: %s", key, error)
+
+    def _left(self) -> list[LogKey]:
+        root = self._layout.attempts
+        found = []
+        for path in root.glob("*/*/*/log"):
+            run, stage, number, _ = path.relative_to(root).parts
+            if number.isdigit():
+                found.append(LogKey(run, stage, int(number)))
+        return found
+
+    def _look(self, key: LogKey, now: int) -> None:
+        tracked = self._tracked.get(key)
+        if tracked is None:
+            path = self._layout.live_log(*key)
+            if not path.exists():
+                return
+            tracked = self._tracked[key] = Tracked(path, _index(path))
+        tracked.look(now)
+
+
+def _index(path: Path) -> Path:
+    return path.with_name("log.idx")
+
+
+def _archive(live: Path, target: Path, now: int) -> None:
+    index = _index(live)
+    if not target.exists():
+        try:
+            source = Live(live, index)
+        except FileNotFoundError:  # another call was faster
+            return
+        try:
+            with index.open("ab") as file:
+                marks = Counter(load(index, source.size)).extend(source, source.size, now)
+                file.write(b"".join(pack(mark) for mark in marks))
+            source.close()
+            source = Live(live, index)
+            archive(source, target)
+        finally:
+            source.close()
+    for path in (live, index):
+        path.unlink(missing_ok=True)
