@@ -137,6 +137,8 @@ def _drain(client: Client, run: str, key: tuple[str, int], cursors: _Cursors, en
                 cursors.done.add(key)  # it never wrote any
             return
         for line in page.lines:
+            if not page.complete and line.offset + line.length >= page.total_bytes:
+                return  # it has no end yet: next time it is there whole
             cursors.next_line[key] = line.number + 1
             yield Followed(stage, attempt, line)
         if page.complete and (not page.lines or cursors.next_line[key] > page.total_lines):

@@ -15,7 +15,7 @@ from backend.api.wire import EventView
 from khantui.api.address import Address
 from khantui.api.client import Client
 from khantui.api.http import Http
-from khantui.api.stream import events
+from khantui.api.stream import _Cursors, _drain, events
 from khantui.errors import Denied, Failure, Misuse, Unreachable
 
 Answer = Callable[["Handler"], None]
@@ -199,3 +199,32 @@ def test_events_go_on_after_a_broken_connection_without_gap_or_repeat() -> None:
         client.close()
     assert [e.revision for e in found] == [5, 6, 9]
     assert [path.rsplit("=")[-1] for _, path, _ in seen] == ["4", "6", "6"]
+
+
+def log_page(*texts: str, first: int = 1, total: int, complete: bool) -> dict[str, Any]:
+    """A page of lines of three bytes each."""
+    lines = [
+        {"number": n, "offset": 4 * (n - 1), "text": text, "time": None, "length": len(text)}
+        for n, text in enumerate(texts, first)
+    ]
+    return {
+        "run": "r", "stage": "s", "attempt": 1, "lines": lines, "total_bytes": total,
+        "total_lines": len(texts) + first - 1,
+        "complete": complete, "archived": False, "first_error": None,
+    }  # fmt: skip
+
+
+def test_a_followed_line_that_has_no_end_yet_is_had_whole_and_once() -> None:
+    cursors = _Cursors()
+    pages = [
+        log_page("one", "tw", total=6, complete=False),
+        log_page("two", first=2, total=8, complete=False),
+        log_page("end", first=3, total=11, complete=True),  # no line break: but nothing more will come
+    ]
+    with daemon(*(says(page) for page in pages)) as (address, seen):
+        client = Client(address)
+        found = [[f.line.text for f in _drain(client, "r", ("s", 1), cursors, False) if f.line] for _ in pages]
+        client.close()
+    assert found == [["one"], ["two"], ["end"]]
+    assert [path.split("line=")[1].split("&")[0] for _, path, _ in seen] == ["1", "2", "3"]
+    assert cursors.done == {("s", 1)}
