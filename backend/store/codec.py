@@ -20,5 +20,5 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 def decode(data: bytes, kind: type[T]) -> T:
     """The struct of type `kind` in `data`. Fields that a newer version added are ignored."""
-    value: T = _decoder(kind).decode(data)
+    value: T = _decoder(kind).decode(data)  # type: ignore[arg-type]
     return value

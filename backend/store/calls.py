@@ -1,0 +1,192 @@
+"""One etcd cluster, call by call: time-outs, other endpoints, logging in again, and errors that say what is known.
+
+The stubs are those of the `etcd3` module; they run over `grpc.aio`. Nothing else of the project imports gRPC.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Sequence
+from typing import Any
+
+# before gRPC is imported: with it, children that are really forked die
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+import grpc
+import grpc.aio
+from etcd3 import etcdrpc
+
+from backend.errors import (
+    LeaseLost,
+    StoreCompacted,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    ValueTooLarge,
+)
+
+rpc: Any = etcdrpc  # generated: there are no types for it
+
+Code = grpc.StatusCode
+
+OPTIONS = [
+    ("grpc.max_receive_message_length", -1),  # a watch that resumes can get 10 MB at once
+    ("grpc.max_send_message_length", -1),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.ping_timeout_ms", 5_000),  # without it a frozen server goes unnoticed
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.default_authority", "localhost"),
+]
+# what gRPC says when a request surely never left this process
+_NOT_SENT = (
+    "failed to connect",
+    "connection refused",
+    "connect failed",
+    "dns resolution failed",
+    "name resolution",
+    "no such file",
+)
+_MAYBE = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED, Code.INTERNAL, Code.UNKNOWN)
+
+
+class Ambiguous(StoreError):
+    """A write whose outcome is not known: it must be read back before it is tried again."""
+
+
+class Denied(StoreError):
+    """The user or password is wrong, or may not do this."""
+
+    code = "store-denied"
+
+
+class Member:
+    """The channel to one endpoint, and its stubs."""
+
+    def __init__(self, endpoint: str, credentials: Any) -> None:
+        self.channel = (
+            grpc.aio.secure_channel(endpoint, credentials, options=OPTIONS)
+            if credentials
+            else grpc.aio.insecure_channel(endpoint, options=OPTIONS)
+        )
+        self.kv = rpc.KVStub(self.channel)
+        self.watch = rpc.WatchStub(self.channel)
+        self.lease = rpc.LeaseStub(self.channel)
+        self.maintenance = rpc.MaintenanceStub(self.channel)
+        self.auth = rpc.AuthStub(self.channel)
+
+
+class Calls:
+    """Calls to whichever member answers."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        *,
+        timeout: float,
+        user: str = "",
+        password: str = "",
+        credentials: Any = None,
+    ) -> None:
+        self._endpoints = list(endpoints)
+        self._members: dict[int, Member] = {}
+        self._current = 0
+        self._user, self._password, self._credentials = user, password, credentials
+        self._token = ""
+        self._login = asyncio.Lock()
+        self.timeout = timeout
+
+    @property
+    def current(self) -> int:
+        """The number of the endpoint in use: `fail` takes it, so that one failure turns the wheel once."""
+        return self._current
+
+    def member(self) -> Member:
+        """The endpoint in use."""
+        if self._current not in self._members:
+            self._members[self._current] = Member(self._endpoints[self._current], self._credentials)
+        return self._members[self._current]
+
+    def fail(self, seen: int) -> None:
+        """The endpoint `seen` does not answer: use the next one."""
+        if self._current == seen:
+            self._current = (seen + 1) % len(self._endpoints)
+
+    def forget_login(self) -> None:
+        """The token is not accepted any more."""
+        self._token = ""
+
+    async def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What goes with each call: only members that have a leader may answer, and who asks."""
+        needs_leader = (("hasleader", "true"),)
+        if not self._user:
+            return needs_leader
+        async with self._login:
+            if not self._token:
+                request = rpc.AuthenticateRequest(name=self._user, password=self._password)
+                self._token = (await self.member().auth.Authenticate(request, timeout=self.timeout)).token
+        return (*needs_leader, ("token", self._token))
+
+    async def call(self, service: str, method: str, request: Any, *, writes: bool = False, timeout: float = 0) -> Any:
+        """The answer. What only reads is tried again, also elsewhere; a write that may have been made is Ambiguous."""
+        limit = timeout or self.timeout
+        end, pause, logged_in = time.monotonic() + limit, 0.02, False
+        while True:
+            seen = self._current
+            try:
+                left = end - time.monotonic()
+                share = left if writes or len(self._endpoints) == 1 else min(left, limit / len(self._endpoints))
+                stub = getattr(getattr(self.member(), service), method)
+                return await stub(request, timeout=max(share, 0.05), metadata=await self.metadata())
+            except grpc.aio.AioRpcError as error:
+                details = error.details() or ""
+                if error.code() is Code.UNAUTHENTICATED and self._user and not logged_in:
+                    logged_in = True
+                    self.forget_login()
+                    continue
+                if known := _known(error.code(), details):
+                    raise known from error
+                self.fail(seen)
+                said = f"etcd: {error.code().name.lower().replace('_', ' ')}: {details}"
+                unsent = error.code() is Code.UNAVAILABLE and any(s in details.lower() for s in _NOT_SENT)
+                if writes and not unsent:
+                    raise Ambiguous(said) from error
+                if time.monotonic() + pause >= end:
+                    raise StoreUnavailable(said, hint="is etcd running?") from error
+                await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311
+                pause = min(pause * 2, 0.5)
+
+    async def close(self) -> None:
+        """Close all channels."""
+        for member in self._members.values():
+            await member.channel.close()
+        self._members.clear()
+
+
+def _known(code: Any, details: str) -> StoreError | None:
+    """The error that this answer surely is; None where nothing is sure."""
+    said = details.lower()
+    if "compacted" in said:
+        return StoreCompacted(f"etcd: {details}")
+    if "too large" in said or "too many operations" in said:
+        return ValueTooLarge(f"etcd: {details}")
+    if "database space exceeded" in said:
+        return StoreFull(
+            "etcd's space is used up: nothing can be written", hint="it is compacted by itself; or raise its quota"
+        )
+    if "lease not found" in said:
+        return LeaseLost("the lease has expired")
+    if code in (Code.UNAUTHENTICATED, Code.PERMISSION_DENIED) or "authentication failed" in said:
+        return Denied(f"etcd: {details}", hint="check the user and password for etcd")
+    if code not in _MAYBE:
+        return StoreError(f"etcd: {code.name.lower()}: {details}")
+    return None

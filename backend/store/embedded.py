@@ -1,0 +1,187 @@
+"""An etcd of our own: a child process on unix sockets, with no port open, restarted when it dies.
+
+Its folder is its working directory, since etcd takes only relative paths for sockets; a path too long for a socket is
+reached through a short link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+
+from backend.errors import StoreError, StoreUnavailable
+from backend.store.server_binary import EtcdBinary
+
+log = logging.getLogger(__name__)
+
+CLIENT, PEER = "c.sock:0", "p.sock:0"
+LONGEST = 100  # bytes of a socket's path; Linux takes 107
+LARGEST_LOG = 8 << 20
+QUOTA = 4 << 30
+
+
+class EmbeddedEtcd:
+    """The etcd of one folder. Whoever makes it holds the lock of the data folder around it."""
+
+    def __init__(self, folder: Path, binary: EtcdBinary, *, quota: int = QUOTA) -> None:
+        """`quota`: the most bytes its database may have."""
+        self._folder = folder
+        self._binary = binary
+        self._quota = quota
+        self._process: asyncio.subprocess.Process | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self.restarts = 0
+
+    @property
+    def target(self) -> str:
+        """Where clients find it."""
+        return f"unix:{self._short() / CLIENT}"
+
+    async def start(self) -> None:
+        """Start it and keep it running. Returns at once; a client waits for it by its first call. Raises StoreError."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder.chmod(0o700)
+        self._stamp()
+        await self._end_orphan()
+        self._supervisor = asyncio.create_task(self._supervise())
+
+    async def ready(self, limit: float = 60.0) -> None:
+        """Wait until it listens. Raises StoreUnavailable with the last words of its log."""
+        end = asyncio.get_running_loop().time() + limit
+        while True:
+            if self._supervisor is not None and self._supervisor.done():
+                self._supervisor.result()
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_unix_connection(str(self._short() / CLIENT))
+                writer.close()
+                return
+            if asyncio.get_running_loop().time() > end:
+                raise StoreUnavailable(f"etcd did not start: {self._last_words()}", hint=f"see {self._folder}/etcd.log")
+            await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        """End it, politely first."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
+        process = self._process
+        if process is not None and process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), 10)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        (self._folder / "pid").unlink(missing_ok=True)
+
+    async def _supervise(self) -> None:
+        pause = 0.1
+        while True:
+            for name in (CLIENT, PEER):  # etcd before 3.6 refuses to start over a stale socket
+                (self._folder / name).unlink(missing_ok=True)
+            began = asyncio.get_running_loop().time()
+            self._process = await self._spawn()
+            (self._folder / "pid").write_text(str(self._process.pid))
+            code = await self._process.wait()
+            self.restarts += 1
+            steady = asyncio.get_running_loop().time() - began > 10
+            pause = 0.1 if steady else min(pause * 2, 5.0)
+            log.warning("etcd has ended (%d) and is started again: %s", code, self._last_words())
+            await asyncio.sleep(pause)
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        path = self._folder / "etcd.log"
+        if path.exists() and path.stat().st_size > LARGEST_LOG:
+            path.replace(path.with_suffix(".log.1"))
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("ETCD")}  # those are etcd's own flags
+        with path.open("ab") as output:
+            return await asyncio.create_subprocess_exec(
+                str(self._binary.path),
+                *self._flags(),
+                cwd=self._folder,
+                env=environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def _flags(self) -> list[str]:
+        flags = {
+            "name": "embedded",
+            "data-dir": "data",
+            "listen-client-urls": f"unix://{CLIENT}",
+            "advertise-client-urls": f"unix://{CLIENT}",
+            "listen-peer-urls": f"unix://{PEER}",
+            "initial-advertise-peer-urls": "http://localhost:2380",
+            "initial-cluster": "embedded=http://localhost:2380",
+            "auto-compaction-mode": "periodic",
+            "auto-compaction-retention": "1h",
+            "quota-backend-bytes": str(self._quota),
+            "snapshot-count": "10000",
+            "max-request-bytes": str(4 << 20),
+            "log-level": "warn",
+        }
+        if self._binary.version < (3, 5, 0):
+            flags["logger"] = "zap"
+        return [f"--{name}={value}" for name, value in flags.items()]
+
+    def _stamp(self) -> None:
+        """Note which version writes the folder, and refuse one that would damage it."""
+        path = self._folder / "etcd.version"
+        if path.exists():
+            wrote = tuple(int(n) for n in path.read_text().split("."))
+            version = self._binary.version
+            if version[0] != wrote[0] or version[1] - wrote[1] not in (0, 1):
+                old, new = ".".join(map(str, wrote)), ".".join(map(str, version))
+                raise StoreError(
+                    f"the data in {self._folder} were written by etcd {old}; {self._binary.path} is {new}",
+                    hint="etcd goes up by one minor version at a time, never down: set KHANTUI_ETCD to one that fits",
+                )
+        new_path = path.with_suffix(".new")
+        new_path.write_text(".".join(map(str, self._binary.version)))
+        new_path.replace(path)
+
+    async def _end_orphan(self) -> None:
+        """End the etcd that a killed daemon has left: it holds the folder and the sockets."""
+        try:
+            pid = int((self._folder / "pid").read_text())
+            here = Path(f"/proc/{pid}/cwd").readlink() == self._folder.resolve()
+            ours = b"data-dir" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (OSError, ValueError):
+            return
+        if not (here and ours):
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)  # safe at any moment, and faster than asking
+            pidfd = os.pidfd_open(pid)
+            gone = asyncio.Event()
+            asyncio.get_running_loop().add_reader(pidfd, gone.set)
+            try:
+                await asyncio.wait_for(gone.wait(), 10)
+            finally:
+                asyncio.get_running_loop().remove_reader(pidfd)
+                os.close(pidfd)
+
+    def _short(self) -> Path:
+        """The folder, by a path that is short enough for a socket."""
+        if len(os.fsencode(self._folder / CLIENT)) <= LONGEST:
+            return self._folder
+        runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+        link = runtime / f"khantui-{os.getuid()}-{sha256(os.fsencode(self._folder)).hexdigest()[:12]}"
+        if not link.is_symlink() or link.readlink() != self._folder:
+            link.unlink(missing_ok=True)
+            link.symlink_to(self._folder)
+        return link
+
+    def _last_words(self) -> str:
+        try:
+            return (self._folder / "etcd.log").read_text(errors="replace")[-300:].strip().rsplit("\n", 1)[-1]
+        except OSError:
+            return "it has said nothing"

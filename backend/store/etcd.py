@@ -1,0 +1,263 @@
+"""The store in etcd."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from itertools import count
+from typing import Any
+
+import grpc.aio
+
+from backend.errors import LeaseLost, StoreError, StoreUnavailable
+from backend.store.base import Batch, Condition, Delete, Health, KeyValue, Page, Put
+from backend.store.calls import Ambiguous, Calls, rpc
+from backend.store.watching import Watching
+
+_COMPARE = rpc.Compare
+SPACE = "\N{DELETE}"  # sorts behind every key that watches and pages show
+
+
+class Slot:
+    """A key that one transaction at a time writes; `modified` is the revision of its last change (0: there is none)."""
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.modified = 0
+        self.known = True  # whether `modified` is certain
+
+    def unchanged(self) -> Any:
+        """The condition that nobody has written it since."""
+        return _COMPARE(key=self.key, target=_COMPARE.MOD, result=_COMPARE.EQUAL, mod_revision=self.modified)
+
+
+def _put(key: bytes, value: bytes) -> Any:
+    return rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=value))
+
+
+class EtcdStore:
+    """A store below one root of an etcd. Endpoints are `host:port` or `unix:/path`."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        *,
+        root: str = "/khan/v1/",
+        timeout: float = 5.0,
+        user: str = "",
+        password: str = "",
+        credentials: Any = None,
+    ) -> None:
+        self._root = root.encode()
+        self._calls = Calls(endpoints, timeout=timeout, user=user, password=password, credentials=credentials)
+        # Each writer has keys of its own, behind all others, in which every transaction leaves its number: after an
+        # unknown outcome they tell for certain whether it was made, and keep one that is still on its way from it.
+        self._writer = self._root + f"{SPACE}writers/{secrets.token_hex(8)}/".encode()
+        self._numbers = count(1)
+        self._free: list[Slot] = []
+        self._slots = 0
+
+    async def get(self, key: str) -> KeyValue | None:
+        answer = await self._calls.call("kv", "Range", rpc.RangeRequest(key=self._key(key)))
+        return self._item(answer.kvs[0]) if answer.kvs else None
+
+    async def get_many(self, keys: list[str]) -> list[KeyValue | None]:
+        found: list[KeyValue | None] = []
+        for start in range(0, len(keys), 128):
+            some = keys[start : start + 128]
+            operations = [rpc.RequestOp(request_range=rpc.RangeRequest(key=self._key(k))) for k in some]
+            answer = await self._calls.call("kv", "Txn", rpc.TxnRequest(success=operations))
+            for response in answer.responses:
+                kvs = response.response_range.kvs
+                found.append(self._item(kvs[0]) if kvs else None)
+        return found
+
+    async def page(
+        self,
+        start: str,
+        end: str,
+        *,
+        limit: int = 0,
+        revision: int = 0,
+        keys_only: bool = False,
+        count_only: bool = False,
+        descending: bool = False,
+    ) -> Page:
+        request = rpc.RangeRequest(
+            key=self._key(start),
+            range_end=self._key(end),
+            limit=limit,
+            revision=revision,
+            keys_only=keys_only,
+            count_only=count_only,
+        )
+        if descending:
+            request.sort_order = rpc.RangeRequest.DESCEND
+            request.sort_target = rpc.RangeRequest.KEY
+        answer = await self._calls.call("kv", "Range", request)
+        items = [self._item(kv) for kv in answer.kvs]
+        return Page(items, revision or answer.header.revision, answer.more, answer.count)
+
+    async def scan(self, prefix: str, *, page: int = 5000, revision: int = 0) -> AsyncIterator[Page]:
+        start, end = prefix, f"{prefix}{SPACE}"
+        while True:
+            found = await self.page(start, end, limit=page, revision=revision)
+            revision = found.revision
+            yield found
+            if not found.more:
+                return
+            start = found.items[-1].key + "\0"
+
+    async def commit(self, conditions: list[Condition], changes: list[Put | Delete]) -> int | None:
+        slot = self._take_slot()
+        mark = str(next(self._numbers)).encode()
+        compare = [self._compare(c) for c in conditions]
+        success = [*(self._operation(c) for c in changes), _put(slot.key, mark)]
+        end = asyncio.get_running_loop().time() + 4 * self._calls.timeout
+        try:
+            while True:
+                request = rpc.TxnRequest(compare=[*compare, slot.unchanged()], success=success)
+                try:
+                    answer = await self._calls.call("kv", "Txn", request, writes=True)
+                except Ambiguous as error:
+                    made = await self._settle(slot, mark)
+                    if made:
+                        return made
+                    if asyncio.get_running_loop().time() > end:
+                        raise StoreUnavailable(error.message, hint=error.hint) from error
+                    continue
+                if not answer.succeeded:
+                    return None
+                slot.modified = int(answer.header.revision)
+                return slot.modified
+        finally:
+            if slot.known:
+                self._free.append(slot)
+
+    def watch(self, prefix: str, revision: int) -> AsyncIterator[Batch]:
+        return Watching(self._calls, self._root, prefix, SPACE).batches(revision)
+
+    async def grant(self, ttl: float) -> int:
+        request = rpc.LeaseGrantRequest(TTL=max(1, round(ttl)), ID=secrets.randbits(62) + 1)
+        try:
+            answer = await self._calls.call("lease", "LeaseGrant", request, writes=True)
+        except Ambiguous as error:  # one that was made after all expires by itself
+            raise StoreUnavailable(error.message) from error
+        return int(answer.ID)
+
+    async def keep_alive(self, lease: int) -> float:
+        calls = self._calls
+        seen = calls.current
+        try:
+            call = calls.member().lease.LeaseKeepAlive(
+                iter([rpc.LeaseKeepAliveRequest(ID=lease)]), timeout=calls.timeout, metadata=await calls.metadata()
+            )
+            try:
+                answer = await call.read()
+            finally:
+                call.cancel()
+        except grpc.aio.AioRpcError as error:
+            calls.fail(seen)
+            if error.code().name == "UNAUTHENTICATED":
+                calls.forget_login()
+            raise StoreUnavailable(f"etcd: {error.details()}") from error
+        if answer is grpc.aio.EOF:
+            raise StoreUnavailable("etcd closed the stream of the lease")
+        if answer.TTL <= 0:  # a lease that is gone answers so, without an error
+            raise LeaseLost("the lease has expired")
+        return float(answer.TTL)
+
+    async def revoke(self, lease: int) -> None:
+        try:
+            await self._calls.call("lease", "LeaseRevoke", rpc.LeaseRevokeRequest(ID=lease), writes=True)
+        except (LeaseLost, Ambiguous):
+            return
+
+    async def health(self) -> Health:
+        status = await self._calls.call("maintenance", "Status", rpc.StatusRequest())
+        request = rpc.AlarmRequest(action=rpc.AlarmRequest.GET, memberID=0, alarm=rpc.NONE)
+        alarms = await self._calls.call("maintenance", "Alarm", request)
+        full = any(a.alarm == rpc.NOSPACE for a in alarms.alarms)
+        in_use = int(getattr(status, "dbSizeInUse", 0)) or int(status.dbSize)
+        quota = int(getattr(status, "dbSizeQuota", 0))
+        return Health(str(status.version), int(status.dbSize), in_use, quota, full)
+
+    async def compact(self, revision: int) -> None:
+        try:
+            await self._calls.call("kv", "Compact", rpc.CompactionRequest(revision=revision, physical=True), timeout=60)
+        except StoreError as error:
+            if "compacted" not in error.message:
+                raise
+        await self._calls.call("maintenance", "Defragment", rpc.DefragmentRequest(), timeout=120)
+        request = rpc.AlarmRequest(action=rpc.AlarmRequest.GET, memberID=0, alarm=rpc.NONE)
+        for alarm in (await self._calls.call("maintenance", "Alarm", request)).alarms:
+            disarm = rpc.AlarmRequest(action=rpc.AlarmRequest.DEACTIVATE, memberID=alarm.memberID, alarm=alarm.alarm)
+            await self._calls.call("maintenance", "Alarm", disarm)
+
+    async def close(self) -> None:
+        await self._calls.close()
+
+    async def sweep(self) -> None:
+        """Remove what earlier writers left behind. Only for a store that nobody else uses."""
+        prefix = self._root + f"{SPACE}writers/".encode()
+        request = rpc.DeleteRangeRequest(key=prefix, range_end=prefix[:-1] + b"0")
+        try:
+            await self._calls.call("kv", "DeleteRange", request, writes=True)
+        except Ambiguous:
+            return
+
+    async def _settle(self, slot: Slot, mark: bytes) -> int:
+        """After an unknown outcome: the revision the transaction made; or 0, and then it never will be made.
+
+        Overwriting the slot's key overtakes a transaction that is still on its way: its condition no longer holds.
+        """
+        void = b"void " + mark
+        slot.known = False
+        end = asyncio.get_running_loop().time() + 12 * self._calls.timeout
+        while True:
+            request = rpc.TxnRequest(
+                compare=[slot.unchanged()],
+                success=[_put(slot.key, void)],
+                failure=[rpc.RequestOp(request_range=rpc.RangeRequest(key=slot.key))],
+            )
+            try:
+                answer = await self._calls.call("kv", "Txn", request, writes=True)
+            except Ambiguous:
+                if asyncio.get_running_loop().time() > end:
+                    raise
+                await asyncio.sleep(0.05)
+                continue
+            slot.known = True
+            if answer.succeeded:
+                slot.modified = int(answer.header.revision)
+                return 0
+            kv = answer.responses[0].response_range.kvs[0]
+            slot.modified = int(kv.mod_revision)
+            return slot.modified if kv.value == mark else 0
+
+    def _take_slot(self) -> Slot:
+        if self._free:
+            return self._free.pop()
+        self._slots += 1
+        return Slot(self._writer + str(self._slots).encode())
+
+    def _compare(self, condition: Condition) -> Any:
+        key = self._key(condition.key)
+        if condition.created is not None:
+            return _COMPARE(key=key, target=_COMPARE.CREATE, result=_COMPARE.EQUAL, create_revision=condition.created)
+        return _COMPARE(key=key, target=_COMPARE.MOD, result=_COMPARE.EQUAL, mod_revision=condition.modified)
+
+    def _operation(self, change: Put | Delete) -> Any:
+        key = self._key(change.key)
+        if isinstance(change, Put):
+            return rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=change.value, lease=change.lease))
+        end = self._key(change.key + SPACE) if change.prefix else b""
+        return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key, range_end=end))
+
+    def _key(self, key: str) -> bytes:
+        return self._root + key.encode()
+
+    def _item(self, kv: Any) -> KeyValue:
+        key = kv.key[len(self._root) :].decode()
+        return KeyValue(key, kv.value, kv.create_revision, kv.mod_revision)
