@@ -28,7 +28,7 @@ from backend.control.leader import Leader
 from backend.control.runs import Parts, RunController
 from backend.control.ticks import Ticker
 from backend.errors import KhanError
-from backend.executors.sandbox import SandboxExecutor
+from backend.executors.sandbox import SandboxExecutor, check
 from backend.layout import Layout
 from backend.logs import LogStore
 from backend.store.catalogue import Catalogue
@@ -80,6 +80,10 @@ async def _run(config: Config) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     layout = Layout(config.data)
+    if config.sandboxed:
+        await asyncio.to_thread(check)
+    else:
+        log.warning("stages run WITHOUT a sandbox: they can do whatever this user can")
     executor = SandboxExecutor(layout, SystemClock(), sandboxed=config.sandboxed)
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(_store(config, layout))
@@ -106,11 +110,13 @@ async def _store(config: Config, layout: Layout) -> AsyncIterator[EtcdStore]:
         finally:
             await store.close()
         return
-    binary = await asyncio.to_thread(provide, _progress)
+    binary = await asyncio.to_thread(provide, _progress, config.etcd_binary)
     etcd = EmbeddedEtcd(layout.etcd, binary)
     await etcd.start()
     store = EtcdStore([etcd.target])
     try:
+        await etcd.ready()
+        await store.sweep()
         yield store
     finally:
         await store.close()

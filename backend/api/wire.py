@@ -83,7 +83,9 @@ class RunView(Struct, frozen=True):
     progress: dict[str, int]  # "total", and how many stages are in each state
     revision: int  # the store's revision at which it last changed
     stages: tuple[StageView, ...] | UnsetType = UNSET
-    environment: dict[str, str] | UnsetType = UNSET  # resolved, without what differs by stage or attempt; in details only
+    environment: dict[str, str] | UnsetType = (
+        UNSET  # resolved, without what differs by stage or attempt; in details only
+    )
 
 
 class StartRun(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,74 @@
+"""The application: every operation behind one door, where callers are identified, counted and told what went wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from backend.api import artifacts, events, logs, openapi, pipelines, problems, runs, schedules, system
+from backend.api.call import Answered, Call, answer
+from backend.api.identity import identify
+from backend.api.operations import OPERATIONS, Handler
+from backend.api.services import Services
+from backend.api.wire import API
+
+# importing them registers their operations
+MODULES = (artifacts, events, logs, pipelines, runs, schedules, system)
+
+
+def create_app(services: Services) -> Starlette:
+    """The ASGI application."""
+
+    async def described(call: Call) -> Response:
+        """The OpenAPI document"""
+        return answer(openapi.document())
+
+    routes = [_route(services, API + o.path, o.method, o.id, o.handler) for o in OPERATIONS]
+    outside: list[tuple[str, Handler]] = [
+        ("/healthz", system.healthz),
+        ("/readyz", system.readyz),
+        ("/metrics", system.metrics),
+        ("/openapi.json", described),
+    ]
+    routes += [_route(services, path, "GET", path[1:], handler) for path, handler in outside]
+    return Starlette(routes=_gathered(routes), exception_handlers={HTTPException: problems.handle})
+
+
+def _route(services: Services, path: str, method: str, name: str, handler: Handler) -> Route:
+    async def endpoint(request: Request) -> Response:
+        began = time.perf_counter()
+        try:
+            response = await handler(Call(request, services, identify(request), name))
+        except Answered as before:
+            response = before.response
+        except Exception as error:
+            response = problems.response(problems.of(error, request.url.path))
+        services.metrics.requests.labels(name, str(response.status_code)).inc()
+        services.metrics.seconds.labels(name).observe(time.perf_counter() - began)
+        return response
+
+    return Route(path, endpoint, methods=[method], name=name)
+
+
+def _gathered(routes: list[Route]) -> list[Route]:
+    """Routes of one path as one, so that a method that it does not have is answered 405, with those that it has."""
+    paths: dict[str, dict[str, Callable[[Request], Awaitable[Response]]]] = {}
+    for route in routes:
+        for method in route.methods or ():
+            if method != "HEAD" or route.methods == {"HEAD"}:
+                paths.setdefault(route.path, {})[method] = route.endpoint
+    gathered = []
+    for path, endpoints in paths.items():
+
+        async def dispatch(request: Request, endpoints=endpoints) -> Response:  # type: ignore[no-untyped-def]
+            found = endpoints.get(request.method) or endpoints["GET"]
+            return await found(request)  # type: ignore[no-any-return]
+
+        gathered.append(Route(path, dispatch, methods=list(endpoints)))
+    return gathered

@@ -1,0 +1,96 @@
+"""Artifacts of a run: what it read and wrote, and their content."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from starlette.responses import FileResponse, Response, StreamingResponse
+
+from backend.api.call import Call, answer
+from backend.api.operations import operation
+from backend.api.runs import find, loaded_of, records
+from backend.api.wire import ArtifactView, Page
+from backend.errors import InvalidRequest, NotFound
+from backend.run.state import Run
+from backend.store import keys
+from backend.store.codec import decode
+from backend.store.records import External
+
+Role = Literal["input", "intermediate", "output"]
+
+
+@operation("GET", "/runs/{run}/artifacts", answer=Page)
+async def list_artifacts(call: Call) -> Response:
+    """What a run has read from outside and written, entry by entry"""
+    kv = await find(call)
+    views = await _views(call, decode(kv.value, Run))
+    return answer(Page(views, None, len(views), kv.modified))
+
+
+@operation(
+    "GET",
+    "/runs/{run}/artifacts/{name}/content",
+    query={"entry": "which instance's part of it", "path": "a file or folder inside of it"},
+    media="application/octet-stream",
+)
+async def get_artifact(call: Call) -> Response:
+    """An artifact's content: a file's bytes, a folder as a tar"""
+    kv = await find(call)
+    run, name, entry = decode(kv.value, Run), call.name(), call.text("entry")
+    found = [v for v in await _views(call, run) if v.name == name and (not entry or v.entry == entry)]
+    if not found:
+        raise NotFound(f"run {run.id} has no artifact {name!r}", hint=f"khantui artifacts {run.id} lists them")
+    if len(found) > 1:
+        entries = ", ".join(v.entry for v in found[:5])
+        raise InvalidRequest(f"{name!r} has several entries", hint=f"name one with entry=: {entries}")
+    path = call.services.artifacts.path(found[0].record, call.text("path"))
+    safe = {"X-Content-Type-Options": "nosniff"}
+    if path.is_file():
+        return FileResponse(path, media_type="application/octet-stream", headers=safe)
+    return StreamingResponse(tar(path), media_type="application/x-tar", headers=safe)
+
+
+async def _views(call: Call, run: Run) -> list[ArtifactView]:
+    loaded = await loaded_of(call, run)
+    views: list[ArtifactView] = []
+    async for page in call.services.store.scan(keys.inputs(run.id)):
+        for kv in page.items:
+            name = kv.key.rsplit("/", 1)[1]
+            views += [ArtifactView(name, e.name, "input", "", 0, e.record) for e in decode(kv.value, External).entries]
+    outputs = loaded.pipeline.outputs if loaded else {}
+    instances = loaded.plan.instances if loaded else {}
+    for stage, record in (await records(call, run.id)).items():
+        entry = instances[stage].entry if stage in instances else ""
+        for name, content in record.outputs.items():
+            role: Role = "output" if name in outputs else "intermediate"
+            views.append(ArtifactView(name, entry, role, stage, len(record.attempts), content))
+    return sorted(views, key=lambda v: (("input", "intermediate", "output").index(v.role), v.name, v.entry))
+
+
+def tar(root: Path) -> Iterator[bytes]:
+    """A folder as a tar, piece by piece."""
+    for path in sorted(root.rglob("*")):
+        member = tarfile.TarInfo(path.relative_to(root).as_posix())
+        info = path.lstat()
+        member.mtime = int(info.st_mtime)
+        if path.is_symlink():
+            member.type, member.linkname = tarfile.SYMTYPE, str(path.readlink())
+        elif path.is_dir():
+            member.type, member.mode = tarfile.DIRTYPE, 0o755
+        else:
+            member.size, member.mode = info.st_size, 0o755 if info.st_mode & 0o111 else 0o644
+        yield member.tobuf(tarfile.PAX_FORMAT)
+        if member.isreg():
+            yield from _content(path, member.size)
+    yield b"\0" * 1024
+
+
+def _content(path: Path, size: int) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while data := file.read(1 << 20):
+            yield data
+    if size % 512:
+        yield b"\0" * (512 - size % 512)

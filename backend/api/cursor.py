@@ -1,0 +1,33 @@
+"""Where a list goes on: the revision it is of, and the last key that was looked at; opaque to clients."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+import msgspec
+from msgspec import Struct
+
+from backend.errors import InvalidRequest
+
+
+class Cursor(Struct, frozen=True):
+    """A place in a list."""
+
+    revision: int
+    key: str
+
+
+def pack(cursor: Cursor) -> str:
+    """As text for a URL."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
+
+
+def unpack(text: str) -> Cursor | None:
+    """From text; None for an empty one. Raises InvalidRequest."""
+    if not text:
+        return None
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=Cursor)
+    except (binascii.Error, msgspec.DecodeError, ValueError) as error:
+        raise InvalidRequest("this cursor is none of ours", hint="take it from the page before") from error

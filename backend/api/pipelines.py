@@ -1,0 +1,398 @@
+"""Pipelines: applying documents, their versions, what differs between them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from msgspec import UNSET
+from msgspec.structs import asdict, replace
+from starlette.responses import Response
+
+from backend.api import cursor, filter
+from backend.api.call import Call, answer
+from backend.api.operations import PAGING, operation
+from backend.api.views import run_view
+from backend.api.wire import (
+    Applied,
+    ApplyPipeline,
+    LintRequest,
+    LintResult,
+    Page,
+    PipelineView,
+    Rollback,
+    RunView,
+    VersionView,
+)
+from backend.errors import Conflict, InvalidDocument, NotFound
+from backend.run.state import Run
+from backend.schedule.model import Schedule
+from backend.spec.bundle import LARGEST, address
+from backend.spec.lint import Other, Report, Surroundings, lint
+from backend.spec.model import Pipeline
+from backend.spec.parse import parse
+from backend.store import keys
+from backend.store.base import Condition, Delete, Put
+from backend.store.codec import decode, encode
+from backend.store.records import Pin, PipelineHead, Version
+
+FIELDS = frozenset(("name", "owner", "description", "version", "stages"))
+LAST = 5  # runs that a list shows of each pipeline
+
+
+@operation("POST", "/lint", body=LintRequest, answer=LintResult)
+async def lint_document(call: Call) -> Response:
+    """Look a document over without storing it"""
+    body = await call.body(LintRequest)
+    report = await _lint(call, body.document, body.code)
+    return answer(LintResult(report.ok, tuple(report.findings), report.summary()))
+
+
+@operation("HEAD", "/bundles/{address}", status=204)
+async def has_bundle(call: Call) -> Response:
+    """Whether a code bundle is here"""
+    return Response(status_code=204 if call.services.code.has(_address(call)) else 404)
+
+
+@operation("PUT", "/bundles/{address}", status=201, role="editor", media="application/octet-stream")
+async def put_bundle(call: Call) -> Response:
+    """Hand over code: a tar, named by the SHA-256 of its bytes"""
+    data = await call.raw(2 * LARGEST)
+    if address(data) != _address(call):
+        raise InvalidDocument("the bundle's content is not what its address says")
+    await call.services.code.put(data)
+    return Response(status_code=201)
+
+
+def _address(call: Call) -> str:
+    given = str(call.request.path_params["address"])
+    if len(given) != 64 or not set(given) <= set("0123456789abcdef"):
+        raise NotFound(f"{given!r} is no address of a bundle")
+    return given
+
+
+@operation(
+    "GET", "/pipelines", answer=Page, query={**PAGING, "filter": "conditions: words, owner=…, -l team=analytics"}
+)
+async def list_pipelines(call: Call) -> Response:
+    """Pipelines by name, each with its newest runs"""
+    store, tests = call.services.store, filter.parse(call.text("filter"), FIELDS)
+    at = cursor.unpack(call.text("cursor"))
+    start = at.key + "\0" if at else keys.PIPELINES
+    schedules = await _schedules(call)
+    items: list[PipelineView] = []
+    while True:
+        page = await store.page(start, keys.after(keys.PIPELINES), limit=call.limit)
+        for kv in page.items:
+            head = decode(kv.value, PipelineHead)
+            if filter.matches(tests, {**asdict(head), **{f"label.{k}": v for k, v in head.labels.items()}}):
+                items.append(await _view(call, head, kv.modified, schedules.get(head.name, ())))
+                if len(items) >= call.limit:
+                    break
+        last = items[-1].name if len(items) >= call.limit else ""
+        more = page.more or (last and page.items[-1].key != keys.pipeline(last))
+        if len(items) >= call.limit or not page.more:
+            where = keys.pipeline(last) if last else ""
+            following = cursor.pack(cursor.Cursor(page.revision, where)) if more and where else None
+            return answer(Page(items, following, None if tests else page.count, page.revision))
+        start = page.items[-1].key + "\0"
+
+
+@operation("POST", "/pipelines", body=ApplyPipeline, answer=Applied, role="editor")
+async def apply_pipeline(call: Call) -> Response:
+    """Store a document as its pipeline's new version; one with errors is refused"""
+    await call.seen_before()
+    body = await call.body(ApplyPipeline)
+    services = call.services
+    files = services.code.manifest(body.bundle) if body.bundle else {}
+    report = await _lint(call, body.document, files)
+    if not report.ok or report.pipeline is None:
+        errors = sum(f.severity == "error" for f in report.findings)
+        what = f"{errors} error{'s' if errors != 1 else ''}"
+        raise InvalidDocument(f"the document has {what}; it was not stored", tuple(report.findings))
+    for _ in range(5):
+        applied = await _store(call, report, body)
+        if applied is not None:
+            return answer(applied)
+    raise call.conflict(f"pipeline {report.pipeline.name}")
+
+
+@operation("GET", "/pipelines/{name}", answer=PipelineView)
+async def get_pipeline(call: Call) -> Response:
+    """One pipeline"""
+    name = call.name()
+    found = await call.services.store.get(keys.pipeline(name))
+    if found is None:
+        raise NotFound(f"there is no pipeline {name!r}", hint="khantui pipelines lists them")
+    schedules = await _schedules(call)
+    return answer(await _view(call, decode(found.value, PipelineHead), found.modified, schedules.get(name, ())))
+
+
+@operation("GET", "/pipelines/{name}/versions", answer=Page, query=PAGING)
+async def list_versions(call: Call) -> Response:
+    """A pipeline's versions, newest first"""
+    name = call.name()
+    current = await _current(call, name)
+    at = cursor.unpack(call.text("cursor"))
+    prefix = keys.versions(name)
+    page = await call.services.store.page(
+        prefix, at.key if at else keys.after(prefix), limit=call.limit, descending=True
+    )
+    if not page.items and not at:
+        raise NotFound(f"there is no pipeline {name!r}", hint="khantui pipelines lists them")
+    views = [_version(decode(kv.value, Version), current) for kv in page.items]
+    following = cursor.pack(cursor.Cursor(page.revision, page.items[-1].key)) if page.more else None
+    return answer(Page(views, following, page.count, page.revision))
+
+
+@operation("GET", "/pipelines/{name}/versions/{version}", answer=VersionView)
+async def get_version(call: Call) -> Response:
+    """One version, with its document, plan and code"""
+    name, services = call.name(), call.services
+    loaded = await services.catalogue.load(name, _number(call))
+    record = loaded.record
+    levels = [list(level) for level in loaded.plan.levels]
+    code = services.code.manifest(record.bundle) if record.bundle and services.code.has(record.bundle) else {}
+    view = replace(
+        _version(record, await _current(call, name)),
+        document=record.document,
+        plan={"levels": levels, "width": loaded.plan.width, "critical_path": list(loaded.plan.critical_path)},
+        code=code,
+    )
+    return answer(view)
+
+
+@operation("GET", "/pipelines/{name}/diff", query={"from": "a version", "to": "another (the current one)"})
+async def diff_versions(call: Call) -> Response:
+    """What differs between two versions: the documents' lines, and code files"""
+    name, services = call.name(), call.services
+    to = call.number("to", await _current(call, name), least=1)
+    old = await services.catalogue.load(name, call.number("from", max(to - 1, 1), least=1))
+    new = await services.catalogue.load(name, to)
+    lines = difflib.unified_diff(
+        old.record.document.splitlines(),
+        new.record.document.splitlines(),
+        f"{name} v{old.record.version}",
+        f"{name} v{new.record.version}",
+        lineterm="",
+    )
+    before, after = (
+        services.code.manifest(r.bundle) if r.bundle and services.code.has(r.bundle) else {}
+        for r in (old.record, new.record)
+    )
+    same_code = old.record.bundle == new.record.bundle
+    changed = [] if same_code else sorted({*before, *after})
+    return answer({"text": "\n".join(lines), "code": changed, "from": old.record.version, "to": new.record.version})
+
+
+@operation("POST", "/pipelines/{name}/rollback", body=Rollback, answer=Applied, role="editor")
+async def rollback_pipeline(call: Call) -> Response:
+    """Make a new version that is an old one again"""
+    await call.seen_before()
+    name, wanted = call.name(), (await call.body(Rollback)).version
+    loaded = await call.services.catalogue.load(name, wanted)
+    text, bundle = loaded.record.document, loaded.record.bundle
+    body = ApplyPipeline(text, bundle, f"back to version {wanted}")
+    report = Report(parse(text).pipeline, [], None)
+    for _ in range(5):
+        applied = await _store(call, report, body, loaded.record.pins)
+        if applied is not None:
+            return answer(applied)
+    raise call.conflict(f"pipeline {name}")
+
+
+@operation("DELETE", "/pipelines/{name}", status=204, role="editor", query={"force": "also if schedules start it"})
+async def delete_pipeline(call: Call) -> Response:
+    """Delete a pipeline; its runs and versions stay readable"""
+    name, store = call.name(), call.services.store
+    found = await store.get(keys.pipeline(name))
+    if found is None:
+        raise NotFound(f"there is no pipeline {name!r}", hint="khantui pipelines lists them")
+    using = [s.name for s in await _all_schedules(call) if name in (s.pipeline, *s.after)]
+    if using and not call.flag("force"):
+        raise Conflict(
+            f"the schedule {', '.join(using)} refers to {name}", hint="delete the schedule first, or --force"
+        )
+    deletes: list[Put | Delete] = [Delete(keys.pipeline(name)), *(Delete(keys.schedule(s)) for s in using)]
+    if await call.commit([Condition(keys.pipeline(name), modified=found.modified)], deletes, name) is None:
+        raise call.conflict(f"pipeline {name}")
+    return Response(status_code=204)
+
+
+async def _store(call: Call, report: Report, body: ApplyPipeline, pins: dict[str, Pin] | None = None) -> Applied | None:
+    """Make the document the pipeline's newest version. None if somebody else was faster."""
+    pipeline, services, now = report.pipeline, call.services, call.services.clock.now()
+    assert pipeline is not None
+    found = await services.store.get(keys.pipeline(pipeline.name))
+    head = decode(found.value, PipelineHead) if found else None
+    newest = head.version if head else await _last_version(call, pipeline.name)
+    if body.expect is not None and body.expect != (head.version if head else 0):
+        raise Conflict(
+            f"{pipeline.name} is at version {head.version if head else 0}, not {body.expect}",
+            hint="somebody else has changed it meanwhile: look at khantui diff, then apply again",
+        )
+    record = Version(
+        pipeline.name,
+        newest + 1,
+        body.document,
+        body.bundle,
+        await _pins(call, pipeline, body.bundle) if pins is None else pins,
+        now,
+        call.who.name,
+        body.message,
+    )
+    warnings = tuple(report.findings)
+    if head is not None:
+        current = (await services.catalogue.load(pipeline.name, head.version)).record
+        if (current.document, current.bundle, current.pins) == (record.document, record.bundle, record.pins):
+            return Applied(pipeline.name, head.version, "unchanged", warnings)
+    applied = Applied(pipeline.name, record.version, "updated" if head else "created", warnings)
+    if body.dry_run:
+        return applied
+    whole = await services.catalogue.resolve(record)
+    new = PipelineHead(
+        pipeline.name,
+        record.version,
+        pipeline.description,
+        pipeline.owner,
+        pipeline.labels,
+        len(whole.plan.instances),
+        whole.plan.width,
+        head.created if head else now,
+        now,
+        call.who.name,
+    )
+    conditions = [
+        Condition(keys.pipeline(pipeline.name), modified=found.modified if found else 0),
+        Condition(keys.version(pipeline.name, record.version), modified=0),
+    ]
+    changes: list[Put | Delete] = [
+        Put(keys.pipeline(pipeline.name), encode(new)),
+        Put(keys.version(pipeline.name, record.version), encode(record)),
+    ]
+    revision = await call.commit(
+        conditions, changes, pipeline.name, answer=applied, version=record.version, message=body.message
+    )
+    return None if revision is None else applied
+
+
+async def _last_version(call: Call, name: str) -> int:
+    """The newest version there ever was: a pipeline that was deleted and comes again goes on counting."""
+    prefix = keys.versions(name)
+    page = await call.services.store.page(prefix, keys.after(prefix), limit=1, descending=True, keys_only=True)
+    return int(page.items[0].key.rsplit("/", 1)[1]) if page.items else 0
+
+
+async def _pins(call: Call, pipeline: Pipeline, bundle: str) -> dict[str, Pin]:
+    """What each `uses` stands for from now on: the version that is current at this moment."""
+    pins: dict[str, Pin] = {}
+    for name, stage in pipeline.stages.items():
+        where, _, used = stage.uses.partition("/")
+        if not where:
+            continue
+        other = await call.services.catalogue.current(where)
+        through = other.record.pins.get(used)
+        own = bool(stage.run or stage.script)
+        code = bundle if own else through.bundle if through else other.record.bundle
+        pins[name] = Pin(where, other.record.version, used, code)
+    return pins
+
+
+async def _lint(call: Call, text: str, code: dict[str, int] | None) -> Report:
+    """Lint with all that the daemon knows: its images, the other pipelines, the code."""
+    services = call.services
+    pipeline = parse(text).pipeline
+    others: dict[str, Other] = {}
+    if pipeline is not None:
+        named = {i.from_.partition("/")[0] for i in pipeline.inputs.values() if i.from_}
+        named |= {s.uses.partition("/")[0] for s in pipeline.stages.values() if s.uses}
+        prefix = keys.PIPELINES
+        if named:  # only to suggest what may have been meant
+            page = await services.store.page(prefix, keys.after(prefix), keys_only=True)
+            others = {kv.key.removeprefix(prefix): Other((), {}) for kv in page.items}
+        for name in named & others.keys():
+            loaded = await services.catalogue.current(name)
+            others[name] = Other(tuple(loaded.pipeline.outputs), loaded.pipeline.stages)
+    around = Surroundings(
+        images=services.images,
+        missing=services.missing_tools,
+        code=code,
+        others=others,
+        accounts=(),
+        executor=services.executor,
+    )
+    return lint(text, surroundings=around)
+
+
+async def _view(call: Call, head: PipelineHead, revision: int, schedules: tuple[str, ...]) -> PipelineView:
+    return PipelineView(
+        name=head.name,
+        version=head.version,
+        description=head.description,
+        owner=head.owner,
+        labels=head.labels,
+        stages=head.stages,
+        width=head.width,
+        schedules=tuple(schedules),
+        updated=head.updated,
+        updated_by=head.updated_by,
+        last=tuple([view async for view in _last_runs(call, head.name)]),
+        revision=revision,
+    )
+
+
+async def _last_runs(call: Call, name: str) -> AsyncIterator[RunView]:
+    store, prefix = call.services.store, keys.by_pipeline(name)
+    page = await store.page(prefix, keys.after(prefix), limit=LAST, keys_only=True)
+    if not page.items:
+        return
+    for kv in await store.get_many([keys.run(keys.run_of(item.key)) for item in page.items]):
+        if kv is not None:
+            yield run_view(decode(kv.value, Run), kv.modified)
+
+
+async def _all_schedules(call: Call) -> list[Schedule]:
+    found: list[Schedule] = []
+    async for page in call.services.store.scan(keys.SCHEDULES):
+        found += [decode(kv.value, Schedule) for kv in page.items]
+    return found
+
+
+async def _schedules(call: Call) -> dict[str, tuple[str, ...]]:
+    """The schedules of each pipeline."""
+    found: dict[str, tuple[str, ...]] = {}
+    for schedule in await _all_schedules(call):
+        found[schedule.pipeline] = (*found.get(schedule.pipeline, ()), schedule.name)
+    return found
+
+
+async def _current(call: Call, name: str) -> int:
+    try:
+        return (await call.services.catalogue.head(name)).version
+    except NotFound:
+        return 0
+
+
+def _number(call: Call) -> int:
+    text = str(call.request.path_params["version"])
+    if not text.isdigit() or len(text) > 8:
+        raise NotFound(f"{text!r} is no version")
+    return int(text)
+
+
+def _version(record: Version, current: int) -> VersionView:
+    pins: dict[str, Any] = {s: f"{p.pipeline}/{p.stage}@{p.version}" for s, p in record.pins.items()}
+    return VersionView(
+        pipeline=record.pipeline,
+        version=record.version,
+        current=record.version == current,
+        created=record.created,
+        created_by=record.created_by,
+        message=record.message,
+        bundle=record.bundle,
+        pins=pins,
+        document=UNSET,
+        plan=UNSET,
+        code=UNSET,
+    )

@@ -1,0 +1,370 @@
+"""Runs: starting, listing, looking at, cancelling and retrying them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+from msgspec.structs import replace
+from starlette.responses import Response
+
+from backend.api import cursor, filter
+from backend.api.call import Call, answer
+from backend.api.operations import PAGING, operation
+from backend.api.views import run_view, stage_views
+from backend.api.wire import Page, RetryRun, RunView, StageView, StartRun
+from backend.errors import Conflict, InvalidRequest, NotFound
+from backend.run.again import again
+from backend.run.create import logical_time, new_run
+from backend.run.ids import is_id, is_short, new_id
+from backend.run.state import Run, RunState, StageRecord, StageState, Trigger
+from backend.spec.interpolate import Context, InterpolationError, resolve
+from backend.store import keys
+from backend.store.base import Condition, KeyValue, Put
+from backend.store.catalogue import Loaded
+from backend.store.codec import decode, encode
+from backend.store.records import Command, PipelineHead, create_run
+
+FIELDS = frozenset(
+    ["id", "pipeline", "state", "version", "trigger", "schedule", "by", "message", "age", "took", "round", "stages"]
+)
+MOST_LOOKED_AT = 20_000  # runs that one request may look through
+SORTS = ("created", "started", "ended", "pipeline", "state", "logical_time")
+MOST_SORTED = 5_000
+
+
+@operation("POST", "/pipelines/{name}/runs", body=StartRun, answer=RunView, status=201, role="operator")
+async def start_run(call: Call) -> Response:
+    """Start a run of a pipeline"""
+    await call.seen_before()
+    name, body, services = call.name(), await call.body(StartRun), call.services
+    catalogue = services.catalogue
+    loaded = await (catalogue.load(name, body.version) if body.version else catalogue.current(name))
+    now, zone = services.clock.now(), body.zone or "UTC"
+    run = new_run(
+        loaded.pipeline,
+        loaded.plan,
+        identifier=new_id(now),
+        version=loaded.record.version,
+        moment=logical_time(body.date, zone, now),
+        now=now,
+        parameters=body.parameters,
+        trigger=Trigger("manual", by=call.who.name),
+        zone=zone,
+    )
+    return answer(await _create(call, run), 201)
+
+
+@operation(
+    "GET",
+    "/runs",
+    answer=Page,
+    query={
+        **PAGING,
+        "pipeline": "of this pipeline",
+        "state": "in this state; may be given several times",
+        "filter": "conditions: words, state=failed, pipeline~learn, age<2h, took>10m, -l team=analytics",
+        "sort": f"newest first; or by {', '.join(SORTS)}, a minus before it turns the order round",
+        "include": "stages: with their stages",
+    },
+)
+async def list_runs(call: Call) -> Response:
+    """Runs, newest first"""
+    selection = await Selection.of(call)
+    sort = call.text("sort", "-created")
+    if sort == "-created":
+        return answer(await _page(call, selection))
+    return answer(await _sorted(call, selection, sort))
+
+
+@operation("GET", "/runs/{run}", answer=RunView)
+async def get_run(call: Call) -> Response:
+    """A run with its stages; by its id, the last six characters of it, or pipeline@latest"""
+    kv = await find(call)
+    return answer(await detailed(call, decode(kv.value, Run), kv.modified))
+
+
+@operation("GET", "/runs/{run}/stages/{stage}", answer=StageView)
+async def get_stage(call: Call) -> Response:
+    """A stage instance of a run"""
+    kv = await find(call)
+    run, name = decode(kv.value, Run), call.instance()
+    for view in stage_views(run, await records(call, run.id), await loaded_of(call, run)):
+        if view.name == name:
+            return answer(view)
+    raise NotFound(f"run {run.id} has no stage {name!r}", hint=f"khantui status {run.id} shows its stages")
+
+
+@operation("POST", "/runs/{run}/cancel", answer=RunView, status=202, role="operator")
+async def cancel_run(call: Call) -> Response:
+    """Have a run end; what runs of it is ended"""
+    await call.seen_before()
+    kv = await find(call)
+    run = decode(kv.value, Run)
+    if run.state.ended:
+        raise Conflict(f"run {run.id} has ended already: {run.state}")
+    return await _command(call, run, kv, Command("cancel", call.who.name, call.services.clock.now()))
+
+
+@operation("POST", "/runs/{run}/retry", body=RetryRun, answer=RunView, status=202, role="operator")
+async def retry_run(call: Call) -> Response:
+    """Do again what failed in a run, or a stage and what follows it; with `latest` in a new run"""
+    await call.seen_before()
+    body, kv = await call.body(RetryRun), await find(call)
+    run = decode(kv.value, Run)
+    now = call.services.clock.now()
+    if body.latest:
+        return answer(await _take_up(call, run, body, now), 202)
+    loaded = await call.services.catalogue.load(run.pipeline, run.version)
+    found = await records(call, run.id)
+    states = {n: found[n].state if n in found else StageState.WAITING for n in loaded.plan.instances}
+    again(loaded.plan, states, body.from_stage, body.only)  # says now what the controller would find
+    command = Command("retry", call.who.name, now, body.from_stage, body.only)
+    return await _command(call, run, kv, command)
+
+
+async def find(call: Call) -> KeyValue:
+    """The run that the path names. Raises NotFound."""
+    store, given = call.services.store, str(call.request.path_params["run"])
+    identifier = given
+    if is_short(given):
+        prefix = keys.by_short(given)
+        page = await store.page(prefix, keys.after(prefix), limit=2, keys_only=True)
+        if len(page.items) > 1:
+            raise InvalidRequest(f"more than one run ends in {given}", hint="give the whole id")
+        identifier = page.items[0].key.rsplit("/", 1)[1] if page.items else given
+    elif "@" in given:
+        identifier = await _newest(call, *given.split("@", 1))
+    if is_id(identifier) and (found := await store.get(keys.run(identifier))) is not None:
+        return found
+    raise NotFound(f"there is no run {given!r}", hint="khantui runs lists them")
+
+
+async def _newest(call: Call, pipeline: str, which: str) -> str:
+    states = {"latest": None, "failed": RunState.FAILED, "succeeded": RunState.SUCCEEDED, "running": RunState.RUNNING}
+    if which not in states:
+        raise InvalidRequest(f"@{which} means nothing", hint=f"one of {', '.join('@' + s for s in states)}")
+    prefix = keys.by_pipeline(pipeline)
+    start = prefix
+    while True:
+        page = await call.services.store.page(start, keys.after(prefix), limit=100, keys_only=True)
+        ids = [keys.run_of(item.key) for item in page.items]
+        for kv in await call.services.store.get_many([keys.run(i) for i in ids]) if ids else ():
+            if kv is not None and states[which] in (None, decode(kv.value, Run).state):
+                return keys.run_of(kv.key)
+        if not page.more:
+            raise NotFound(f"{pipeline} has no run that is {which}")
+        start = page.items[-1].key + "\0"
+
+
+async def records(call: Call, run_id: str) -> dict[str, StageRecord]:
+    """The stage records of a run."""
+    found: dict[str, StageRecord] = {}
+    async for page in call.services.store.scan(keys.stages(run_id)):
+        for kv in page.items:
+            record = decode(kv.value, StageRecord)
+            found[record.name] = record
+    return found
+
+
+async def loaded_of(call: Call, run: Run) -> Loaded | None:
+    """The version that a run is of; None if it is gone."""
+    try:
+        return await call.services.catalogue.load(run.pipeline, run.version)
+    except NotFound:
+        return None
+
+
+async def detailed(call: Call, run: Run, revision: int) -> RunView:
+    """A run with its stages and environment."""
+    loaded = await loaded_of(call, run)
+    view = run_view(run, revision, stage_views(run, await records(call, run.id), loaded))
+    if loaded is None:
+        return view
+    context = Context(
+        run.logical_time, run.id, 1, run.pipeline, run.version, run.trigger.schedule, run.parameters, "${stage.name}"
+    )
+    try:
+        return replace(view, environment=resolve(loaded.pipeline.environment, context))
+    except InterpolationError:
+        return view
+
+
+async def _create(call: Call, run: Run, **detail: Any) -> RunView:
+    conditions, changes = create_run(run)
+    view = run_view(run, 0)
+    detail = {"pipeline": run.pipeline, "parameters": run.parameters, **detail}
+    revision = await call.commit(conditions, changes, run.id, answer=view, status=201, **detail)
+    if revision is None:
+        raise call.conflict(f"run {run.id}")
+    return replace(view, revision=revision)
+
+
+async def _take_up(call: Call, old: Run, body: RetryRun, now: datetime) -> RunView:
+    """A new run at the pipeline's present version, that keeps what is still good of the old one."""
+    loaded = await call.services.catalogue.current(old.pipeline)
+    if body.from_stage and not any(body.from_stage in (n, i.stage) for n, i in loaded.plan.instances.items()):
+        raise NotFound(f"{old.pipeline} has no stage {body.from_stage!r} any more")
+    known = {k: v for k, v in old.parameters.items() if k in loaded.pipeline.parameters}
+    run = new_run(
+        loaded.pipeline,
+        loaded.plan,
+        identifier=new_id(now),
+        version=loaded.record.version,
+        moment=old.logical_time,
+        now=now,
+        parameters=known,
+        trigger=Trigger("retry", by=call.who.name, run=old.id),
+        zone=old.zone,
+        retry_from=body.from_stage,
+    )
+    return await _create(call, run, retry_of=old.id)
+
+
+async def _command(call: Call, run: Run, kv: KeyValue, command: Command) -> Response:
+    view = run_view(run, kv.modified)
+    key = keys.command(run.id, new_id(command.at))
+    put = Put(key, encode(command))
+    if await call.commit([Condition(key, modified=0)], [put], run.id, answer=view, status=202) is None:
+        raise call.conflict(f"run {run.id}")
+    return answer(view, 202)
+
+
+class Selection:
+    """Which runs are asked for, and which keys to look through for them."""
+
+    def __init__(self, prefix: str, states: frozenset[str], tests: list[filter.Test], labels: dict[str, Any]) -> None:
+        self.prefix = prefix
+        self.states = states
+        self.tests = tests
+        self.labels = labels  # pipeline -> labels, where they are asked for
+
+    @classmethod
+    async def of(cls, call: Call) -> Selection:
+        """From the request. Raises InvalidRequest."""
+        tests = filter.parse(call.text("filter"), FIELDS)
+        pipeline, states = call.text("pipeline"), set(call.texts("state"))
+        rest: list[filter.Test] = []
+        for test in tests:
+            if test.field == "pipeline" and test.sign == "=" and "," not in test.value and not pipeline:
+                pipeline = test.value
+            elif test.field == "state" and test.sign == "=" and not states:
+                states = set(test.value.split(","))
+            else:
+                rest.append(test)
+        unknown = states.difference(s.value for s in RunState)
+        if unknown:
+            known = ", ".join(s.value for s in RunState)
+            raise InvalidRequest(f"there is no state {sorted(unknown)[0]!r}", hint=f"states: {known}")
+        labels: dict[str, Any] = {}
+        if any(t.field.startswith("label.") for t in rest):
+            async for page in call.services.store.scan(keys.PIPELINES):
+                labels |= {h.name: h.labels for h in (decode(kv.value, PipelineHead) for kv in page.items)}
+        if pipeline:
+            return cls(keys.by_pipeline(pipeline), frozenset(states), rest, labels)
+        if len(states) == 1:
+            return cls(keys.by_state(states.pop()), frozenset(), rest, labels)
+        return cls(keys.RUNS, frozenset(states), rest, labels)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every key in the range is a run that is asked for."""
+        return not self.states and not self.tests
+
+    def fits(self, run: Run, now: datetime) -> bool:
+        """Whether this run is asked for."""
+        if self.states and run.state not in self.states:
+            return False
+        return not self.tests or filter.matches(self.tests, _subject(run, now, self.labels.get(run.pipeline, {})))
+
+
+def _subject(run: Run, now: datetime, labels: dict[str, str]) -> dict[str, Any]:
+    end = run.ended or now
+    return {
+        "id": run.id,
+        "pipeline": run.pipeline,
+        "state": run.state.value,
+        "version": run.version,
+        "trigger": run.trigger.kind,
+        "schedule": run.trigger.schedule,
+        "by": run.trigger.by,
+        "message": run.message,
+        "round": run.round,
+        "stages": run.stages,
+        "age": (now - run.created).total_seconds() if run.created else None,
+        "took": (end - run.started).total_seconds() if run.started else None,
+        **{f"label.{k}": v for k, v in labels.items()},
+    }
+
+
+async def _walk(
+    call: Call, selection: Selection, start: str, revision: int
+) -> AsyncIterator[tuple[str, KeyValue, int, int]]:
+    """Runs of the range, newest first, as (key, run, revision of the list, keys in the range)."""
+    store, size = call.services.store, max(call.limit, 50) if selection.exact else 500
+    end = keys.after(selection.prefix)
+    while True:
+        direct = selection.prefix == keys.RUNS
+        page = await store.page(start, end, limit=size, revision=revision, keys_only=not direct)
+        revision = page.revision
+        found: list[KeyValue | None] = list(page.items)
+        if not direct and page.items:
+            found = await store.get_many([keys.run(keys.run_of(item.key)) for item in page.items])
+        for item, kv in zip(page.items, found, strict=True):
+            if kv is not None:
+                yield item.key, kv, page.revision, page.count
+        if not page.more:
+            return
+        start = page.items[-1].key + "\0"
+
+
+async def _page(call: Call, selection: Selection) -> Page:
+    at, now = cursor.unpack(call.text("cursor")), call.services.clock.now()
+    start = at.key + "\0" if at and at.key.startswith(selection.prefix) else selection.prefix
+    items: list[RunView] = []
+    looked, revision, total, more, last = 0, 0, 0, False, ""
+    with_stages = "stages" in call.texts("include")
+    async for key, kv, at_revision, count in _walk(call, selection, start, 0):
+        revision = at_revision
+        total = total or count
+        if len(items) >= call.limit or looked >= MOST_LOOKED_AT:
+            more = True
+            break
+        looked, last = looked + 1, key
+        run = decode(kv.value, Run)
+        if selection.fits(run, now):
+            items.append(await _listed(call, run, kv.modified, with_stages))
+    following = cursor.pack(cursor.Cursor(revision, last)) if more else None
+    known = total if selection.exact and not at else None
+    return Page(items, following, known, revision or call.services.feed.revision)
+
+
+async def _sorted(call: Call, selection: Selection, sort: str) -> Page:
+    field = sort.removeprefix("-")
+    if field not in SORTS:
+        raise InvalidRequest(f"runs cannot be sorted by {field!r}", hint=f"by {', '.join(SORTS)}")
+    now, found, revision = call.services.clock.now(), list[tuple[Run, int]](), 0
+    async for _, kv, at_revision, _count in _walk(call, selection, selection.prefix, 0):
+        revision = at_revision
+        run = decode(kv.value, Run)
+        if selection.fits(run, now):
+            found.append((run, kv.modified))
+            if len(found) > MOST_SORTED:
+                raise InvalidRequest(
+                    f"more than {MOST_SORTED} runs cannot be sorted by {field}", hint="narrow the filter"
+                )
+    found.sort(key=lambda each: str(getattr(each[0], field) or ""), reverse=sort.startswith("-"))
+    at = cursor.unpack(call.text("cursor"))
+    begin = int(at.key) if at and at.key.isdigit() else 0
+    with_stages = "stages" in call.texts("include")
+    items = [await _listed(call, run, m, with_stages) for run, m in found[begin : begin + call.limit]]
+    rest = begin + len(items) < len(found)
+    following = cursor.pack(cursor.Cursor(revision, str(begin + len(items)))) if rest else None
+    return Page(items, following, len(found), revision or call.services.feed.revision)
+
+
+async def _listed(call: Call, run: Run, revision: int, with_stages: bool) -> RunView:
+    if not with_stages:
+        return run_view(run, revision)
+    return run_view(run, revision, stage_views(run, await records(call, run.id), await loaded_of(call, run)))

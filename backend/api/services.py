@@ -1,0 +1,54 @@
+"""What the handlers of requests work with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from backend.api.metrics import Metrics
+from backend.artifacts import ArtifactStore, CodeStore
+from backend.clock import Clock
+from backend.layout import Layout
+from backend.logs import LogStore
+from backend.spec.images import IMAGES, Image
+from backend.store.base import Store
+from backend.store.catalogue import Catalogue
+from backend.store.feed import Feed
+
+
+@dataclass
+class Lease:
+    """The lease of idempotency keys: one for all that are made within an hour."""
+
+    id: int = 0
+    until: float = 0.0
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of the daemon that answer requests. The controller is not among them: it is told through the store."""
+
+    store: Store
+    feed: Feed
+    catalogue: Catalogue
+    logs: LogStore
+    artifacts: ArtifactStore
+    code: CodeStore
+    clock: Clock
+    layout: Layout
+    executor: str
+    sandboxed: bool
+    missing_tools: Mapping[str, str]
+    slots: int
+    leader: Callable[[], bool]
+    images: Mapping[str, Image] = field(default_factory=lambda: IMAGES)
+    metrics: Metrics = field(default_factory=Metrics)
+    lease: Lease = field(default_factory=Lease)
+
+    async def remembering(self) -> int:
+        """A lease of at least a day, for what an idempotency key has brought about."""
+        if time.monotonic() > self.lease.until:
+            self.lease.id = await self.store.grant(25 * 3600)
+            self.lease.until = time.monotonic() + 3600
+        return self.lease.id

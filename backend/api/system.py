@@ -1,0 +1,124 @@
+"""The daemon itself: who answers, how it is, its images, its journal, its metrics."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from backend import __version__
+from backend.api import cursor
+from backend.api.call import Call, answer
+from backend.api.operations import PAGING, operation
+from backend.api.wire import AuditView, DaemonView, ImageView, Page
+from backend.errors import StoreError
+from backend.store import keys
+from backend.store.codec import decode
+from backend.store.records import AuditRecord
+
+
+@operation("GET", "", answer=DaemonView)
+async def get_daemon(call: Call) -> Response:
+    """Who answers"""
+    services = call.services
+    store: dict[str, Any] = msgspec.structs.asdict(await services.store.health())
+    view = DaemonView(
+        version=__version__,
+        executor=services.executor,
+        sandboxed=services.sandboxed,
+        leader=services.leader(),
+        data=str(services.layout.root),
+        pid=os.getpid(),
+        slots=services.slots,
+        store=store,
+    )
+    return answer(view)
+
+
+@operation("GET", "/images", answer=Page)
+async def list_images(call: Call) -> Response:
+    """Images that stages can name, and whether they can run here"""
+    services = call.services
+    views = [
+        ImageView(
+            image.name,
+            image.description,
+            image.name not in services.missing_tools,
+            services.missing_tools.get(image.name, ""),
+        )
+        for image in services.images.values()
+    ]
+    return answer(Page(views, None, len(views), 0))
+
+
+@operation(
+    "GET", "/audit", answer=Page, query={**PAGING, "target": "what was changed", "who": "who did it"}, role="admin"
+)
+async def list_audit(call: Call) -> Response:
+    """Who changed what, when and from where; newest first"""
+    at = cursor.unpack(call.text("cursor"))
+    start = at.key + "\0" if at else keys.AUDIT
+    target, who = call.text("target"), call.text("who")
+    items: list[AuditView] = []
+    while True:
+        page = await call.services.store.page(start, keys.after(keys.AUDIT), limit=call.limit)
+        for kv in page.items:
+            start = kv.key + "\0"
+            record = decode(kv.value, AuditRecord)
+            if target in ("", record.target) and who in ("", record.who):
+                items.append(
+                    AuditView(
+                        keys.run_of(kv.key),
+                        record.at,
+                        record.who,
+                        record.what,
+                        record.target,
+                        record.origin,
+                        record.detail,
+                    )
+                )
+            if len(items) >= call.limit:
+                more = page.more or kv is not page.items[-1]
+                following = cursor.pack(cursor.Cursor(page.revision, kv.key)) if more else None
+                return answer(Page(items, following, None, page.revision))
+        if not page.more:
+            return answer(Page(items, None, None, page.revision))
+
+
+async def healthz(call: Call) -> Response:
+    """Whether the process answers"""
+    return answer({"status": "ok", "version": __version__})
+
+
+async def readyz(call: Call) -> Response:
+    """Whether it can do its work: the store answers, and its changes are followed"""
+    services = call.services
+    try:
+        health = await services.store.health()
+    except StoreError as error:
+        return answer({"status": "not ready", "store": error.message}, 503)
+    following = services.feed.started.is_set()
+    state = {
+        "status": "ok" if following else "not ready",
+        "store": "full" if health.full else "ok",
+        "leader": services.leader(),
+    }
+    return answer(state, 200 if following else 503)
+
+
+async def metrics(call: Call) -> Response:
+    """Prometheus metrics"""
+    services = call.services
+    shown = services.metrics
+    shown.watch_restarts.set(services.feed.restarts)
+    shown.revision.set(services.feed.revision)
+    shown.leader.set(services.leader())
+    try:
+        shown.store_bytes.set((await services.store.health()).size)
+        active = await services.store.page(keys.ACTIVE, keys.after(keys.ACTIVE), count_only=True)
+        shown.active.set(active.count)
+    except StoreError:
+        shown.store_bytes.set(float("nan"))  # the scrape itself still works
+    return Response(shown.text(), media_type="text/plain; version=0.0.4")
