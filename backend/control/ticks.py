@@ -178,7 +178,7 @@ class Ticker:
         if revision is not None:
             if name in self._known and revision > self._known[name][1]:
                 self._known[name] = (schedule, revision)
-            return name in self._known
+            return name in self._known and self._known[name][1] == revision
         found = await self._store.get(key)
         if found is None:
             self._forget(name)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from backend.schedule.model import Schedule
-from backend.schedule.times import between, next_after, parse_cron, zone_of
+from backend.schedule.times import Cron, between, next_after, parse_cron, zone_of
 
 GRACE = timedelta(seconds=60)  # a tick so late is on time, whatever the policy
 MOST = 1000  # missed ticks that are made up for at once
-_MANY = 100_000  # looked at, at most
 
 
 class Due(Struct, frozen=True):
@@ -52,33 +52,27 @@ def _cron(schedule: Schedule, now: datetime) -> Due:
     crons = [parse_cron(expression) for expression in schedule.cron]
     since = schedule.last_tick or schedule.created or now
     following = next_after(crons, zone, max(since, now))
-    if schedule.catch_up == "all":
-        ticks = between(crons, zone, since, now, MOST + 1)
-        if len(ticks) > MOST:
-            ticks = between(crons, zone, since, now, _MANY)
-            left, ticks = len(ticks) - MOST, ticks[-MOST:]
-            return Due(tuple(ticks), ticks[-1], following, message=f"{left} older missed ticks were left out")
-        return Due(tuple(ticks), ticks[-1] if ticks else schedule.last_tick, following)
-    ticks = between(crons, zone, max(since, now - GRACE), now)
-    if not ticks and schedule.catch_up == "latest":
-        ticks = _latest(schedule, now)
-    elif not ticks and between(crons, zone, since, now, 1):
-        return Due((), now, following, message="ticks were missed, and it makes up for none")
-    if schedule.catch_up == "latest":
-        ticks = ticks[-1:]
-    return Due(tuple(ticks), ticks[-1] if ticks else schedule.last_tick, following)
+    if schedule.catch_up == "none":
+        ticks = between(crons, zone, max(since, now - GRACE), now)
+        newest = ticks or _newest(crons, zone, since, now, 1)
+        missed = "" if ticks or not newest else f"missed {newest[-1].isoformat()} and makes up for nothing"
+        return Due(tuple(ticks), newest[-1] if newest else schedule.last_tick, following, message=missed)
+    ticks = _newest(crons, zone, since, now, 1 if schedule.catch_up == "latest" else MOST)
+    if not ticks:
+        return Due((), schedule.last_tick, following)
+    oldest = between(crons, zone, since, now, 1)[0]
+    message = ""
+    if schedule.catch_up == "all" and oldest < ticks[0]:
+        message = f"missed ticks from {oldest.isoformat()} to before {ticks[0].isoformat()} were left out"
+    return Due(tuple(ticks), ticks[-1], following, message=message)
 
 
-def _latest(schedule: Schedule, now: datetime) -> list[datetime]:
-    """The newest missed tick, looked for in ever longer stretches before `now`."""
-    zone = zone_of(schedule.zone)
-    crons = [parse_cron(expression) for expression in schedule.cron]
-    since = schedule.last_tick or schedule.created or now
+def _newest(crons: list[Cron], zone: ZoneInfo, since: datetime, now: datetime, count: int) -> list[datetime]:
+    """The newest `count` ticks after `since` up to `now`, looked for in ever longer stretches before `now`."""
     stretch = timedelta(hours=1)
     while True:
         begin = max(since, now - stretch)
-        if ticks := between(crons, zone, begin, now):
-            return ticks[-1:]
-        if begin == since:
-            return []
-        stretch *= 8
+        ticks = between(crons, zone, begin, now)
+        if begin == since or len(ticks) >= count:
+            return ticks[-count:]
+        stretch *= 4

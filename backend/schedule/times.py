@@ -7,10 +7,11 @@ twice. Days are walked, never minutes, so that rare expressions are cheap.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from heapq import merge
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from croniter import croniter
@@ -31,13 +32,9 @@ _ALIASES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-_NAMES = {
-    3: {
-        n: i
-        for i, n in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
-    },
-    4: {n: i for i, n in enumerate(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])},
-}
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_NAMES = {3: {n: i for i, n in enumerate(_MONTHS, 1)}, 4: {n: i for i, n in enumerate(_WEEKDAYS)}}
 _PART = re.compile(r"(?:(?P<star>[*?])|(?P<low>\w+)(?:-(?P<high>\w+))?)(?:/(?P<step>\d+))?")
 _DAY = timedelta(days=1)
 
@@ -83,10 +80,11 @@ def kubernetes_problems(expression: str) -> list[str]:
     problems = []
     if len(expression.split()) == 6:
         problems.append("it has a field for seconds, which CronJobs do not know: leave it out")
+    if expression.startswith("@") and expression != expression.lower():
+        problems.append(f"CronJobs know it as {expression.lower()}")
     for index, text in enumerate(_fields(expression)):
-        for part in text.split(","):
-            if (problem := _part_problem(index, part)) is not None:
-                problems.append(f"{_FIELDS[index]} {part!r}: {problem}")
+        found = ((part, _part_problem(index, part)) for part in text.split(","))
+        problems += [f"{_FIELDS[index]} {part!r}: {problem}" for part, problem in found if problem]
     return problems
 
 
@@ -100,13 +98,11 @@ def between(
 ) -> list[datetime]:
     """Instants after `after` up to and including `until` (aware), in UTC, strictly increasing, the first `limit`."""
     found: list[datetime] = []
-    moment = after
-    while limit is None or len(found) < limit:
-        following = next_after(crons, zone, moment)
-        if following is None or following > until:
+    for moment in merge(*(_instants(cron, zone, after) for cron in crons)):
+        if moment > until or (limit is not None and len(found) >= limit):
             break
-        found.append(following)
-        moment = following
+        if not found or moment > found[-1]:
+            found.append(moment)
     return found
 
 
@@ -185,32 +181,53 @@ def _number(index: int, text: str | None) -> int | None:
 
 
 def _instants(cron: Cron, zone: ZoneInfo, moment: datetime) -> Iterator[datetime]:
-    """What fires after `moment`, in order, as far as five years on."""
+    """What fires after `moment`, in order, until five calendar years later."""
+    moment = moment.astimezone(UTC)
     start = moment.astimezone(zone).date()
-    # One local day overlaps the next where a clock is turned back over midnight: begin a day early.
-    day, last = start - _DAY, start.replace(year=start.year + YEARS, day=min(start.day, 28)) + 4 * _DAY
+    # Where a clock is turned back over midnight, the day before goes on: begin with it.
+    day, last = start - _DAY, date(start.year + YEARS, 12, 31)
     while day <= last:
         if day.month not in cron.months:
             day = (day.replace(day=1) + 32 * _DAY).replace(day=1)
             continue
-        if cron.on(day):
-            ticks = _of_day(cron.minutes, cron.hours, zone, day)
-            yield from ticks[bisect_right(ticks, moment) :]
+        offset = _offset(zone, day)
+        if offset is None:  # and its end may overlap the next
+            both = {*_irregular(cron, zone, day), *_irregular(cron, zone, day + _DAY)}
+            yield from sorted(tick for tick in both if tick > moment)
+            day += _DAY
+        elif cron.on(day):
+            yield from _regular(cron, offset, day, moment)
         day += _DAY
 
 
-@lru_cache(maxsize=2048)
-def _of_day(minutes: tuple[int, ...], hours: tuple[int, ...], zone: ZoneInfo, day: date) -> tuple[datetime, ...]:
-    """The instants of one local day, in UTC."""
+@lru_cache(maxsize=8192)
+def _offset(zone: ZoneInfo, day: date) -> timedelta | None:
+    """The day's distance from UTC; None if the clocks change on it."""
     begin = datetime.combine(day, time(), zone)
     offset = begin.utcoffset() or timedelta()
-    walls = [datetime.combine(day, time(hour, minute)) for hour in hours for minute in minutes]
-    if (begin + _DAY).replace(fold=1).utcoffset() == offset:
-        return tuple((wall - offset).replace(tzinfo=UTC) for wall in walls)
-    found = set()
-    for wall in walls:
-        for fold in (0, 1):
-            instant = wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)
-            if instant.astimezone(zone).replace(tzinfo=None) == wall:  # else a wall time that was skipped
-                found.add(instant)
-    return tuple(sorted(found))
+    return offset if (begin + _DAY).replace(fold=1).utcoffset() == offset else None
+
+
+def _regular(cron: Cron, offset: timedelta, day: date, moment: datetime) -> Iterator[datetime]:
+    """What fires after `moment` on a day like most."""
+    wall = moment.replace(tzinfo=None) + offset
+    if wall.date() > day:
+        return
+    first = (wall.hour, wall.minute) if wall.date() == day else (-1, -1)
+    for hour in cron.hours[bisect_left(cron.hours, first[0]) :]:
+        low = bisect_right(cron.minutes, first[1]) if hour == first[0] else 0
+        for minute in cron.minutes[low:]:
+            yield (datetime(day.year, day.month, day.day, hour, minute) - offset).replace(tzinfo=UTC)
+
+
+def _irregular(cron: Cron, zone: ZoneInfo, day: date) -> Iterator[datetime]:
+    """What fires on a day on which the clocks change: wall times that exist not at all, once or twice."""
+    if not cron.on(day):
+        return
+    for hour in cron.hours:
+        for minute in cron.minutes:
+            wall = datetime.combine(day, time(hour, minute))
+            for fold in (0, 1):
+                instant = wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)
+                if instant.astimezone(zone).replace(tzinfo=None) == wall:
+                    yield instant
