@@ -51,6 +51,12 @@ class Daemon:
         self._close()
         return code
 
+    def close(self) -> None:
+        """End it if it runs, and forget the connections to it."""
+        if self.process and self.process.poll() is None:
+            self.stop()
+        self.http.close()
+
     def _close(self) -> None:
         if self.process and self.process.stdout:
             self.process.stdout.close()
@@ -62,7 +68,7 @@ class Daemon:
                 continue
             try:
                 argv = (entry / "cmdline").read_bytes().split(b"\0")
-                here = Path(os.readlink(entry / "cwd"))
+                here = (entry / "cwd").readlink()
             except OSError:
                 continue
             if argv[0].endswith(b"etcd") and here.is_relative_to(self.folder.resolve()):

@@ -29,10 +29,12 @@ STAGES = {
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
     daemon = Daemon(tmp_path)
-    daemon.start()
-    daemon.apply("chain", intermediates={"a": {}, "b": {}}, stages=STAGES)
-    yield daemon
-    daemon.stop()
+    try:
+        daemon.start()
+        daemon.apply("chain", intermediates={"a": {}, "b": {}}, stages=STAGES)
+        yield daemon
+    finally:
+        daemon.close()
 
 
 def check(daemon: Daemon, run_id: str) -> None:

@@ -195,7 +195,9 @@ async def test_concurrency_decides_what_becomes_of_one_more_run(
         runs = [await world.ended(first), await world.ended(second)]
     assert [run.state for run in runs] == states
     if when_full == "queue":
-        assert runs[0].ended and runs[1].started and runs[0].ended <= runs[1].started
+        assert runs[0].ended is not None
+        assert runs[1].started is not None
+        assert runs[0].ended <= runs[1].started
 
 
 async def test_a_pipeline_reads_the_latest_good_output_of_another(world: World) -> None:

@@ -1,0 +1,44 @@
+# Everything goes through uv, which is found on the PATH or brought into .tools; nothing else is needed beforehand.
+PYTHON ?= python3
+UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
+SYNCED := .venv/.synced
+RUN := $(UV) run --frozen --no-sync
+
+.DEFAULT_GOAL := help
+.PHONY: help up test test-unit lint format bench clean
+
+help:  ## what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+
+up: $(SYNCED)  ## start Khantui here, with the example pipelines (ARGS="--data DIR …" is passed on)
+	@$(RUN) khantui up --examples $(ARGS)
+
+test: $(SYNCED)  ## every test that this machine can run (ARGS="-k …" is passed on)
+	$(RUN) pytest -n 2 --dist loadfile -m "not kubernetes" $(ARGS)
+
+test-unit: $(SYNCED)  ## the fast tests alone
+	$(RUN) pytest tests/unit $(ARGS)
+
+lint: $(SYNCED)  ## style, types, import rules, the lock file
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+	$(RUN) lint-imports --no-logo
+	$(UV) lock --check
+
+format: $(SYNCED)  ## put the code in order
+	$(RUN) ruff check --fix
+	$(RUN) ruff format
+
+bench: $(SYNCED)  ## measure the engine against the floor of this machine
+	$(RUN) python -m tests.bench $(ARGS)
+
+clean:  ## remove what make made here; data and caches in your home stay
+	rm -rf .venv .tools dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(SYNCED): pyproject.toml uv.lock | $(if $(filter uv,$(UV)),,$(UV))
+	$(UV) sync --frozen
+	@touch $@
+
+.tools/bin/uv:
+	$(PYTHON) .ci/bring-uv .tools
