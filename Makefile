@@ -37,7 +37,7 @@ clean:  ## remove what make made here; data and caches in your home stay
 	rm -rf .venv .tools dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(SYNCED): pyproject.toml uv.lock | $(if $(filter uv,$(UV)),,$(UV))
-	$(UV) sync --frozen
+	$(UV) sync --frozen --compile-bytecode
 	@touch $@
 
 .tools/bin/uv:

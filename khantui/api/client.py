@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from backend.api.wire import (
+    API,
     Applied,
     ApplyPipeline,
     ArtifactView,
@@ -53,7 +54,7 @@ class Client:
 
     def daemon(self) -> DaemonView:
         """Who answers."""
-        return self.http.get("", DaemonView)
+        return self.http.get(self.http.address.base + API, DaemonView)  # "" would be given a slash at its end
 
     # pipelines
 

@@ -39,4 +39,4 @@ def khantui(folder: Path) -> Iterator[Program]:
             yield Program(folder / "d")
         finally:
             process.terminate()
-            process.wait(30)
+            process.communicate(timeout=30)

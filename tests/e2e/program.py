@@ -60,8 +60,9 @@ class Result:
 
 
 def environment() -> dict[str, str]:
-    """The environment without what would lead to another daemon."""
-    return {k: v for k, v in os.environ.items() if k not in ("KHANTUI_ADDRESS", "KHANTUI_DATA", "KHANTUI_DEBUG")}
+    """The environment without what would lead to another daemon, or make every start compile the program anew."""
+    others = ("KHANTUI_ADDRESS", "KHANTUI_DATA", "KHANTUI_DEBUG", "PYTHONDONTWRITEBYTECODE")
+    return {k: v for k, v in os.environ.items() if k not in others}
 
 
 def until_ready(process: subprocess.Popen[str]) -> str:

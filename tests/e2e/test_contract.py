@@ -285,6 +285,8 @@ def test_events_go_on_from_a_revision(khantui: Program, good: str) -> None:
     ids=" ".join,
 )  # fmt: skip
 def test_json_is_json_everywhere(khantui: Program, good_run: str, args: tuple[str, ...]) -> None:
+    if args == ("schedules",):
+        assert khantui("schedule", "good", "--cron", "0 6 * * *", "--name", "dawn").code == 0
     whole, lines = khantui(*args, "-o", "json"), khantui(*args, "-o", "jsonl")
     value = json.loads(whole.out)
     each = [json.loads(line) for line in lines.out.splitlines()]
