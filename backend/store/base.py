@@ -11,6 +11,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+MOST_CHANGES = 127  # in one transaction: etcd takes 128 operations, and one of them is the store's own
+
 
 class KeyValue(Struct, frozen=True):
     """A key as it stood at some revision."""
@@ -75,7 +77,7 @@ class Health(Struct, frozen=True):
     version: str
     size: int  # bytes on disk
     in_use: int  # bytes in use
-    quota: int  # bytes
+    quota: int  # bytes; 0: not known
     full: bool  # the quota alarm is on: writes are refused
 
 
@@ -112,7 +114,7 @@ class Store(Protocol):
         """Make all changes in one transaction if every condition holds: the revision made, or None if one does not.
 
         Never made twice: after an unknown outcome the store reads back before it tries again. At least one
-        condition should be on a key that is also written. At most 128 changes, no key twice.
+        condition should be on a key that is also written. At most MOST_CHANGES changes, no key twice.
         """
         ...
 

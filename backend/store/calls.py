@@ -62,6 +62,8 @@ _MAYBE = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED, Code.INTERNA
 class Ambiguous(StoreError):
     """A write whose outcome is not known: it must be read back before it is tried again."""
 
+    code = "outcome-unknown"
+
 
 class Denied(StoreError):
     """The user or password is wrong, or may not do this."""
@@ -177,7 +179,7 @@ def _known(code: Any, details: str) -> StoreError | None:
     said = details.lower()
     if "compacted" in said:
         return StoreCompacted(f"etcd: {details}")
-    if "too large" in said or "too many operations" in said:
+    if any(s in said for s in ("too large", "larger than max", "too many operations")):
         return ValueTooLarge(f"etcd: {details}")
     if "database space exceeded" in said:
         return StoreFull(

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from itertools import count
 from typing import Any
 
 import grpc.aio
+from google.protobuf.unknown_fields import UnknownFieldSet  # type: ignore[import-untyped]
 
 from backend.errors import LeaseLost, StoreError, StoreUnavailable
 from backend.store.base import Batch, Condition, Delete, Health, KeyValue, Page, Put
 from backend.store.calls import Ambiguous, Calls, rpc
+from backend.store.transactions import Transactions
 from backend.store.watching import Watching
 
 _COMPARE = rpc.Compare
+_IN_USE, _QUOTA = 9, 12  # fields of etcd's status: dbSizeInUse, and from 3.6 on dbSizeQuota
 SPACE = "\N{DELETE}"  # sorts behind every key that watches and pages show
 
 
-class Slot:
-    """A key that one transaction at a time writes; `modified` is the revision of its last change (0: there is none)."""
-
-    def __init__(self, key: bytes) -> None:
-        self.key = key
-        self.modified = 0
-        self.known = True  # whether `modified` is certain
-
-    def unchanged(self) -> Any:
-        """The condition that nobody has written it since."""
-        return _COMPARE(key=self.key, target=_COMPARE.MOD, result=_COMPARE.EQUAL, mod_revision=self.modified)
-
-
-def _put(key: bytes, value: bytes) -> Any:
-    return rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=value))
+def _numbers(message: Any) -> dict[int, int]:
+    """Numeric fields of an answer that are younger than the stubs."""
+    return {f.field_number: f.data for f in UnknownFieldSet(message) if isinstance(f.data, int)}
 
 
 class EtcdStore:
@@ -51,12 +40,8 @@ class EtcdStore:
     ) -> None:
         self._root = root.encode()
         self._calls = Calls(endpoints, timeout=timeout, user=user, password=password, credentials=credentials)
-        # Each writer has keys of its own, behind all others, in which every transaction leaves its number: after an
-        # unknown outcome they tell for certain whether it was made, and keep one that is still on its way from it.
-        self._writer = self._root + f"{SPACE}writers/{secrets.token_hex(8)}/".encode()
-        self._numbers = count(1)
-        self._free: list[Slot] = []
-        self._slots = 0
+        self._writers = self._root + f"{SPACE}writers/".encode()
+        self._transactions = Transactions(self._calls, self._writers + f"{secrets.token_hex(8)}/".encode())
 
     async def get(self, key: str) -> KeyValue | None:
         answer = await self._calls.call("kv", "Range", rpc.RangeRequest(key=self._key(key)))
@@ -110,30 +95,10 @@ class EtcdStore:
             start = found.items[-1].key + "\0"
 
     async def commit(self, conditions: list[Condition], changes: list[Put | Delete]) -> int | None:
-        slot = self._take_slot()
-        mark = str(next(self._numbers)).encode()
-        compare = [self._compare(c) for c in conditions]
-        success = [*(self._operation(c) for c in changes), _put(slot.key, mark)]
-        end = asyncio.get_running_loop().time() + 4 * self._calls.timeout
-        try:
-            while True:
-                request = rpc.TxnRequest(compare=[*compare, slot.unchanged()], success=success)
-                try:
-                    answer = await self._calls.call("kv", "Txn", request, writes=True)
-                except Ambiguous as error:
-                    made = await self._settle(slot, mark)
-                    if made:
-                        return made
-                    if asyncio.get_running_loop().time() > end:
-                        raise StoreUnavailable(error.message, hint=error.hint) from error
-                    continue
-                if not answer.succeeded:
-                    return None
-                slot.modified = int(answer.header.revision)
-                return slot.modified
-        finally:
-            if slot.known:
-                self._free.append(slot)
+        writes = any(isinstance(c, Put) for c in changes)
+        return await self._transactions.make(
+            [self._compare(c) for c in conditions], [self._operation(c) for c in changes], writes=writes
+        )
 
     def watch(self, prefix: str, revision: int) -> AsyncIterator[Batch]:
         return Watching(self._calls, self._root, prefix, SPACE).batches(revision)
@@ -179,8 +144,8 @@ class EtcdStore:
         request = rpc.AlarmRequest(action=rpc.AlarmRequest.GET, memberID=0, alarm=rpc.NONE)
         alarms = await self._calls.call("maintenance", "Alarm", request)
         full = any(a.alarm == rpc.NOSPACE for a in alarms.alarms)
-        in_use = int(getattr(status, "dbSizeInUse", 0)) or int(status.dbSize)
-        quota = int(getattr(status, "dbSizeQuota", 0))
+        younger = _numbers(status)
+        in_use, quota = younger.get(_IN_USE, int(status.dbSize)), younger.get(_QUOTA, 0)
         return Health(str(status.version), int(status.dbSize), in_use, quota, full)
 
     async def compact(self, revision: int) -> None:
@@ -200,47 +165,11 @@ class EtcdStore:
 
     async def sweep(self) -> None:
         """Remove what earlier writers left behind. Only for a store that nobody else uses."""
-        prefix = self._root + f"{SPACE}writers/".encode()
-        request = rpc.DeleteRangeRequest(key=prefix, range_end=prefix[:-1] + b"0")
+        request = rpc.DeleteRangeRequest(key=self._writers, range_end=self._writers[:-1] + b"0")
         try:
             await self._calls.call("kv", "DeleteRange", request, writes=True)
         except Ambiguous:
             return
-
-    async def _settle(self, slot: Slot, mark: bytes) -> int:
-        """After an unknown outcome: the revision the transaction made; or 0, and then it never will be made.
-
-        Overwriting the slot's key overtakes a transaction that is still on its way: its condition no longer holds.
-        """
-        void = b"void " + mark
-        slot.known = False
-        end = asyncio.get_running_loop().time() + 12 * self._calls.timeout
-        while True:
-            request = rpc.TxnRequest(
-                compare=[slot.unchanged()],
-                success=[_put(slot.key, void)],
-                failure=[rpc.RequestOp(request_range=rpc.RangeRequest(key=slot.key))],
-            )
-            try:
-                answer = await self._calls.call("kv", "Txn", request, writes=True)
-            except Ambiguous:
-                if asyncio.get_running_loop().time() > end:
-                    raise
-                await asyncio.sleep(0.05)
-                continue
-            slot.known = True
-            if answer.succeeded:
-                slot.modified = int(answer.header.revision)
-                return 0
-            kv = answer.responses[0].response_range.kvs[0]
-            slot.modified = int(kv.mod_revision)
-            return slot.modified if kv.value == mark else 0
-
-    def _take_slot(self) -> Slot:
-        if self._free:
-            return self._free.pop()
-        self._slots += 1
-        return Slot(self._writer + str(self._slots).encode())
 
     def _compare(self, condition: Condition) -> Any:
         key = self._key(condition.key)

@@ -38,7 +38,7 @@ BY_STATE = "by-state/"
 
 def after(prefix: str) -> str:
     """The first key behind all that start with `prefix`: the end of its range."""
-    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else "\N{DELETE}"
 
 
 def pipeline(name: str) -> str:
