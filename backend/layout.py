@@ -1,11 +1,11 @@
 """Where things lie below the daemon's data folder. The only module that joins these paths.
 
-    etcd/                                      the embedded etcd's folder (its data and its sockets)
-    api.sock                                   the API's unix socket
-    attempts/<run>/<stage>/<n>/                one attempt: status.json, log, log.idx, out/<name>, tmp/
-    artifacts/inputs/<sha256>                  inputs that were brought in from outside, by content
-    code/<sha256>/                             code bundles, unpacked, read-only
-    logs/<run>/<stage>/<n>.log.zst             archived logs
+etcd/                                      the embedded etcd's folder (its data and its sockets)
+api.sock                                   the API's unix socket
+attempts/<run>/<stage>/<n>/                one attempt: status.json, log, log.idx, out/<name>, tmp/
+artifacts/inputs/<sha256>                  inputs that were brought in from outside, by content
+code/<sha256>/                             code bundles, unpacked, read-only
+logs/<run>/<stage>/<n>.log.zst             archived logs
 """
 
 from __future__ import annotations

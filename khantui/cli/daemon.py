@@ -41,7 +41,8 @@ def daemon_lines(session: Session, view: DaemonView) -> Iterator[str]:
     store = view.store
     if "in_use" in store and "quota" in store:
         full = ", FULL: read-only" if store.get("full") else ""
-        yield f"  store      etcd {store.get('version', '?')}, {size(store['in_use'])} of {size(store['quota'])}{full}"
+        most = f" of {size(store['quota'])}" if store["quota"] else ""  # etcd tells its quota from 3.6 on
+        yield f"  store      etcd {store.get('version', '?')}, {size(store['in_use'])}{most}{full}"
 
 
 daemon.add_command(status)

@@ -11,14 +11,14 @@ import click
 
 from khantui.cli.documents import Document, find, in_order, references
 from khantui.cli.session import Session, note
-from khantui.cli.status import first_errors
+from khantui.cli.status import first_error
 from khantui.errors import Failure
 from khantui.render.moments import span
 from khantui.render.status import label
-from khantui.render.text import plain, visible
+from khantui.render.text import visible
 
 if TYPE_CHECKING:
-    from backend.api.wire import RunView, StageView
+    from backend.api.wire import RunView
     from khantui.cli.child import Child
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -88,6 +88,8 @@ class Tour:
                 raise child.obituary()
             if not self.over:
                 time.sleep(_LOOKED)
+        again, look = self.session.command("khantui up"), self.session.command("khantui status penguins-mass")
+        note(f"see them again: `{again}`, and in another terminal, for one that failed, `{look}`")
         bad = [n for n, r in self.runs.items() if (r.state == "failed") != (n in self.meant_to_fail)]
         return 1 if bad or self.refused else 0
 
@@ -102,16 +104,7 @@ class Tour:
         click.echo("  ".join(parts), color=colour)
         for stage in run.stages if isinstance(run.stages, tuple) else ():
             if stage.state == "failed":
-                click.echo(f"    {visible(stage.name)}: {self._error(run, stage)}")
-
-    def _error(self, run: RunView, stage: StageView) -> str:
-        """The first error line of a failed stage's log, or what is known of it otherwise."""
-        page = first_errors(self.session, run.id, stage.name)
-        if page is not None:
-            for line in page.lines:
-                if line.number == page.first_error:
-                    return plain(line.text).strip()
-        return visible(stage.message or (stage.attempts[-1].message if stage.attempts else "failed"))
+                click.echo(f"    {visible(stage.name)}: {first_error(self.session, run, stage)}")
 
     def _outputs(self, run: RunView) -> str:
         data = self.session.client.daemon().data

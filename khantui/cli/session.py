@@ -47,6 +47,10 @@ class Session:
 
         return data_folder(self.data, os.environ)
 
+    def command(self, text: str) -> str:
+        """A command to suggest, for the daemon that this one talks with."""
+        return f"{text} --data {self.data}" if self.data else text
+
     @property
     def for_people(self) -> bool:
         """Whether tables and sentences are wanted, rather than something for programs."""

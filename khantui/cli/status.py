@@ -82,6 +82,15 @@ def first_errors(session: Session, run: str, stage: str, lines: int = _LINES) ->
         return None
 
 
+def first_error(session: Session, run: RunView, stage: StageView) -> str:
+    """The first error line of a failed stage's log, or what is known of it otherwise."""
+    page = first_errors(session, run.id, stage.name)
+    for line in page.lines if page else ():
+        if page and line.number == page.first_error:
+            return plain(line.text).strip()
+    return visible(stage.message or (stage.attempts[-1].message if stage.attempts else "failed"))
+
+
 def _error_lines(session: Session, run: RunView, stage: StageView) -> Iterator[str]:
     page = first_errors(session, run.id, stage.name)
     if page is None or not page.lines:
