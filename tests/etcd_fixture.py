@@ -65,6 +65,7 @@ def etcd_target(etcd_binary: EtcdBinary) -> Iterator[str]:
     try:
         do(server.start())
         do(server.ready())
+        do(_answers(server.target))
         yield server.target
     finally:
         do(server.stop())
@@ -72,6 +73,13 @@ def etcd_target(etcd_binary: EtcdBinary) -> Iterator[str]:
         thread.join()
         loop.close()
         shutil.rmtree(folder)
+
+
+async def _answers(target: str) -> None:
+    """Wait until it has a leader (itself), which takes longer than to listen."""
+    store = EtcdStore([target], timeout=30)
+    await store.get("a")
+    await store.close()
 
 
 @pytest.fixture

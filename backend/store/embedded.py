@@ -1,4 +1,4 @@
-"""An etcd of our own: a child process on unix sockets, with no port open, restarted when it dies.
+"""An etcd of our own: a child process on unix sockets, with no port open, restarted when it dies, gone when we are.
 
 Its folder is its working directory, since etcd takes only relative paths for sockets; a path too long for a socket is
 reached through a short link.
@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import json
 import logging
 import os
 import signal
+import sys
 import tempfile
 from hashlib import sha256
 from pathlib import Path
 
 from backend.errors import StoreError, StoreUnavailable
+from backend.store import bound
 from backend.store.server_binary import EtcdBinary
 
 log = logging.getLogger(__name__)
@@ -24,18 +28,20 @@ CLIENT, PEER = "c.sock:0", "p.sock:0"
 LONGEST = 100  # bytes of a socket's path; Linux takes 107
 LARGEST_LOG = 8 << 20
 QUOTA = 4 << 30
+TRIES = 5  # an etcd that ends so often before it ever listens never will
 
 
 class EmbeddedEtcd:
-    """The etcd of one folder. Whoever makes it holds the lock of the data folder around it."""
+    """The etcd of one folder, which it locks while it runs."""
 
     def __init__(self, folder: Path, binary: EtcdBinary, *, quota: int = QUOTA) -> None:
         """`quota`: the most bytes its database may have."""
-        self._folder = folder
+        self._folder = folder.absolute()
         self._binary = binary
         self._quota = quota
         self._process: asyncio.subprocess.Process | None = None
         self._supervisor: asyncio.Task[None] | None = None
+        self._lock = -1  # descriptor
         self.restarts = 0
 
     @property
@@ -47,12 +53,17 @@ class EmbeddedEtcd:
         """Start it and keep it running. Returns at once; a client waits for it by its first call. Raises StoreError."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder.chmod(0o700)
-        self._stamp()
-        await self._end_orphan()
+        self._take_lock()
+        try:
+            self._stamp()
+            await self._end_orphan()
+        except BaseException:
+            self._release_lock()
+            raise
         self._supervisor = asyncio.create_task(self._supervise())
 
     async def ready(self, limit: float = 60.0) -> None:
-        """Wait until it listens. Raises StoreUnavailable with the last words of its log."""
+        """Wait until it listens, at most `limit` seconds. Raises StoreUnavailable with the last words of its log."""
         end = asyncio.get_running_loop().time() + limit
         while True:
             if self._supervisor is not None and self._supervisor.done():
@@ -61,7 +72,7 @@ class EmbeddedEtcd:
                 _, writer = await asyncio.open_unix_connection(str(self._short() / CLIENT))
                 writer.close()
                 return
-            if asyncio.get_running_loop().time() > end:
+            if self.restarts >= TRIES or asyncio.get_running_loop().time() > end:
                 raise StoreUnavailable(f"etcd did not start: {self._last_words()}", hint=f"see {self._folder}/etcd.log")
             await asyncio.sleep(0.01)
 
@@ -78,7 +89,28 @@ class EmbeddedEtcd:
             except TimeoutError:
                 process.kill()
                 await process.wait()
-        (self._folder / "pid").unlink(missing_ok=True)
+        if self._lock >= 0:
+            (self._folder / "pid").unlink(missing_ok=True)
+            if (link := self._short()) != self._folder:
+                link.unlink()
+            self._release_lock()
+
+    def _take_lock(self) -> None:
+        """Hold the folder: a second etcd would take the sockets from the first."""
+        lock = os.open(self._folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise StoreError(
+                f"an etcd runs on {self._folder} already",
+                hint="stop the daemon that it belongs to, or use another folder",
+            ) from None
+        self._lock = lock
+
+    def _release_lock(self) -> None:
+        os.close(self._lock)
+        self._lock = -1
 
     async def _supervise(self) -> None:
         pause = 0.1
@@ -102,6 +134,7 @@ class EmbeddedEtcd:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ETCD")}  # those are etcd's own flags
         with path.open("ab") as output:
             return await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", bound.__file__, str(os.getpid())),
                 str(self._binary.path),
                 *self._flags(),
                 cwd=self._folder,
@@ -136,8 +169,7 @@ class EmbeddedEtcd:
         """Note which version writes the folder, and refuse one that would damage it."""
         path = self._folder / "etcd.version"
         if path.exists():
-            wrote = tuple(int(n) for n in path.read_text().split("."))
-            version = self._binary.version
+            wrote, version = self._wrote(path), self._binary.version
             if version[0] != wrote[0] or version[1] - wrote[1] not in (0, 1):
                 old, new = ".".join(map(str, wrote)), ".".join(map(str, version))
                 raise StoreError(
@@ -147,6 +179,17 @@ class EmbeddedEtcd:
         new_path = path.with_suffix(".new")
         new_path.write_text(".".join(map(str, self._binary.version)))
         new_path.replace(path)
+
+    def _wrote(self, path: Path) -> tuple[int, ...]:
+        said = path.read_text(errors="replace").strip()
+        try:
+            major, minor, patch = said.split(".")
+            return int(major), int(minor), int(patch)
+        except ValueError:
+            raise StoreError(
+                f"{path} should name the etcd that wrote the data beside it, and says {said[:40]!r}",
+                hint="write that version into it, e.g. 3.6.16, if you know it; or delete it",
+            ) from None
 
     async def _end_orphan(self) -> None:
         """End the etcd that a killed daemon has left: it holds the folder and the sockets."""
@@ -181,7 +224,14 @@ class EmbeddedEtcd:
         return link
 
     def _last_words(self) -> str:
+        """The last line of its log, as a person would say it."""
         try:
-            return (self._folder / "etcd.log").read_text(errors="replace")[-300:].strip().rsplit("\n", 1)[-1]
+            with (self._folder / "etcd.log").open("rb") as log_file:
+                log_file.seek(max(0, log_file.seek(0, os.SEEK_END) - 8192))
+                line = log_file.read().decode(errors="replace").strip().rsplit("\n", 1)[-1]
         except OSError:
-            return "it has said nothing"
+            line = ""
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            said = json.loads(line)
+            line = f"{said['msg']}: {said['error']}" if "error" in said else said["msg"]
+        return line[-300:] or "it has said nothing"

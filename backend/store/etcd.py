@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import grpc
 import grpc.aio
 from google.protobuf.unknown_fields import UnknownFieldSet  # type: ignore[import-untyped]
 
-from backend.errors import LeaseLost, StoreError, StoreUnavailable
+from backend.errors import LeaseLost, StoreCompacted, StoreUnavailable
 from backend.store.base import Batch, Condition, Delete, Health, KeyValue, Page, Put
 from backend.store.calls import Ambiguous, Calls, rpc
+from backend.store.endpoints import read_endpoints
 from backend.store.transactions import Transactions
 from backend.store.watching import Watching
 
@@ -26,7 +29,7 @@ def _numbers(message: Any) -> dict[int, int]:
 
 
 class EtcdStore:
-    """A store below one root of an etcd. Endpoints are `host:port` or `unix:/path`."""
+    """A store below one root of an etcd. Endpoints are `host:port`, URLs, or `unix:/path`."""
 
     def __init__(
         self,
@@ -38,8 +41,12 @@ class EtcdStore:
         password: str = "",
         credentials: Any = None,
     ) -> None:
+        self.root = root
+        self.endpoints, encrypted = read_endpoints(endpoints)
+        if encrypted and credentials is None:
+            credentials = grpc.ssl_channel_credentials()  # the system's certificate authorities
         self._root = root.encode()
-        self._calls = Calls(endpoints, timeout=timeout, user=user, password=password, credentials=credentials)
+        self._calls = Calls(self.endpoints, timeout=timeout, user=user, password=password, credentials=credentials)
         self._writers = self._root + f"{SPACE}writers/".encode()
         self._transactions = Transactions(self._calls, self._writers + f"{secrets.token_hex(8)}/".encode())
 
@@ -149,14 +156,13 @@ class EtcdStore:
         return Health(str(status.version), int(status.dbSize), in_use, quota, full)
 
     async def compact(self, revision: int) -> None:
-        try:
-            await self._calls.call("kv", "Compact", rpc.CompactionRequest(revision=revision, physical=True), timeout=60)
-        except StoreError as error:
-            if "compacted" not in error.message:
-                raise
-        await self._calls.call("maintenance", "Defragment", rpc.DefragmentRequest(), timeout=120)
+        # asked first: if etcd is not there this says so soon, while what follows may take long
         request = rpc.AlarmRequest(action=rpc.AlarmRequest.GET, memberID=0, alarm=rpc.NONE)
-        for alarm in (await self._calls.call("maintenance", "Alarm", request)).alarms:
+        alarms = (await self._calls.call("maintenance", "Alarm", request)).alarms
+        with contextlib.suppress(StoreCompacted):  # by somebody else, or further
+            await self._calls.call("kv", "Compact", rpc.CompactionRequest(revision=revision, physical=True), timeout=60)
+        await self._calls.call("maintenance", "Defragment", rpc.DefragmentRequest(), timeout=120)
+        for alarm in alarms:
             disarm = rpc.AlarmRequest(action=rpc.AlarmRequest.DEACTIVATE, memberID=alarm.memberID, alarm=alarm.alarm)
             await self._calls.call("maintenance", "Alarm", disarm)
 

@@ -67,7 +67,7 @@ def unfit(version: tuple[int, int, int]) -> str:
 def version_of(path: Path) -> tuple[int, int, int] | None:
     """What `etcd --version` says; None if it says nothing sensible."""
     try:
-        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10).stdout
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, errors="replace", timeout=10).stdout
     except (OSError, subprocess.SubprocessError):
         return None
     found = re.search(r"etcd Version: (\d+)\.(\d+)\.(\d+)", said)
