@@ -66,6 +66,7 @@ class RunController:
         self._timers = Timers(parts.clock, self._kick_id)
         self._tasks: asyncio.TaskGroup
         self._archiving = asyncio.Semaphore(2)
+        self._swept = False
 
     async def run(self) -> None:
         """Drive runs until cancelled."""
@@ -86,6 +87,9 @@ class RunController:
     async def _follow(self) -> None:
         with self._parts.feed.subscribe(keys.RUNS, keys.COMMANDS) as changes:
             await self._list()
+            if not self._swept:
+                self._swept = True
+                self._spawn(self._parts.logs.sweep(frozenset(self._workers)))
             async for batch in changes:
                 self._hear(batch)
 
@@ -226,6 +230,9 @@ class RunController:
         self._recount(worker)
         for stage, attempt in worker.machine.open_attempts():
             self._spawn(self._start(worker, worker.machine, stage, attempt.number))
+        for record in worker.machine.records.values():
+            if record.attempt and record.attempt.state.ended:  # in case that was not done before
+                self._spawn(self._archive(run_id, record.name, record.attempt.number))
         worker.machine.settle(parts.clock.now())
         return True
 

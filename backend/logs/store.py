@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -141,10 +141,10 @@ class LogStore:
                     return
             await asyncio.sleep(FOLLOW)
 
-    async def sweep(self, open_attempts: set[LogKey]) -> None:
-        """Archive what an earlier daemon could not: logs whose attempt is not among those that run."""
+    async def sweep(self, active: Collection[str]) -> None:
+        """Archive what an earlier daemon could not: logs of runs (ids) that are not `active`."""
         for key in await asyncio.to_thread(self._left):
-            if key not in open_attempts and key not in self._wanted:
+            if key.run not in active and key not in self._wanted:
                 try:
                     await self.finish(*key)
                 except (KhanError, OSError) as error:
