@@ -2,6 +2,9 @@
 PYTHON ?= python3
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 SYNCED := .venv/.synced
+# companies' networks have certificates of their own: trust what the system trusts
+export UV_SYSTEM_CERTS := 1
+export UV_NATIVE_TLS := 1
 RUN := $(UV) run --frozen --no-sync
 
 .DEFAULT_GOAL := help
