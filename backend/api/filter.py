@@ -44,7 +44,8 @@ def parse(text: str, fields: frozenset[str]) -> list[Test]:
             name, _, value = label.partition("=")
             tests.append(Test(f"label.{name}", "=", value))
         elif found := _CONDITION.fullmatch(word):
-            tests.append(_checked(Test(found[1], found[2], found[3]), fields))
+            value = found[3].removeprefix("v") if found[1] == "version" else found[3]  # as versions are shown
+            tests.append(_checked(Test(found[1], found[2], value), fields))
         elif word.startswith("!") and len(word) > 1:
             tests.append(Test("", "!~", word[1:]))
         else:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
-from itertools import islice
+from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -37,7 +36,6 @@ from khantui.errors import Failure
 
 T = TypeVar("T")
 _ID = re.compile(r"[0-9a-hjkmnp-tv-z]{10}-[0-9a-hjkmnp-tv-z]{6}")
-_SERVED = frozenset(("pipeline", "state", "include"))  # what the daemon filters runs by
 _SHORT = re.compile(r"[0-9a-hjkmnp-tv-z]{6}")
 
 
@@ -109,14 +107,6 @@ class Client:
     def run(self, identifier: str) -> RunView:
         """One run, with its stages."""
         return self.http.get(f"/runs/{_part(identifier)}", RunView)
-
-    def find_runs(self, conditions: dict[str, Any], *, limit: int, now: datetime) -> Iterator[RunView]:
-        """Runs for which all conditions hold (khantui.cli.runs.conditions); at most `limit`, unless it is 0."""
-        query = {k: v for k, v in conditions.items() if k in _SERVED}
-        rest = {k: v for k, v in conditions.items() if k not in _SERVED}
-        if not rest:
-            return self.runs(limit=limit, **query)
-        return islice(_select(self.runs(**query), rest, now), limit or None)
 
     def find_run(self, named: str) -> RunView:
         """The run that a person means: an id, its last six characters, or a pipeline (its newest run)."""
@@ -229,25 +219,6 @@ class Client:
             cursor = page.cursor
             if cursor is None or (limit and left <= 0):
                 return
-
-
-def _select(runs: Iterator[RunView], conditions: dict[str, Any], now: datetime) -> Iterator[RunView]:
-    """Those for which what the daemon does not filter by holds as well. Runs come newest first."""
-    for run in runs:
-        age = now - run.created if run.created else timedelta()
-        if "age<" in conditions and age >= conditions["age<"]:
-            return  # all that follow are older
-        if "age>" in conditions and age <= conditions["age>"]:
-            continue
-        if conditions.get("pipeline~", "") not in run.pipeline:
-            continue
-        if str(run.version) != conditions.get("version", str(run.version)).removeprefix("v"):
-            continue
-        if conditions.get("trigger", run.trigger.kind) != run.trigger.kind:
-            continue
-        if conditions.get("schedule", run.trigger.schedule) != run.trigger.schedule:
-            continue
-        yield run
 
 
 def _part(text: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Sequence
 
 import click
 
@@ -12,7 +14,7 @@ from khantui.cli.session import Session
 from khantui.errors import Misuse
 
 STATES = ("queued", "running", "succeeded", "failed", "cancelled")
-_TERM = re.compile(r"(state|pipeline|trigger|schedule|age|version)\s*(=|~|<|>)\s*(.+)")
+_SIGNS = re.compile(r"[=<>~]|^!|^-l$")
 
 
 @command("runs", short_help="List runs, newest first.")
@@ -23,18 +25,15 @@ _TERM = re.compile(r"(state|pipeline|trigger|schedule|age|version)\s*(=|~|<|>)\s
 @pass_session
 def runs(session: Session, filters: tuple[str, ...], limit: int, everything: bool, failed: bool) -> None:
     """List runs, newest first. A FILTER is a pipeline, a state, or a condition: state=failed,queued
-    pipeline~learn age<2h. Several must all hold.
+    pipeline~learn age<2h took>10m trigger=schedule by=ann !test. Several must all hold.
 
     Example: khantui runs weekly-learners state=failed 'age<1d'
     """
     from khantui.render.rows import run_columns
 
-    query = conditions(filters)
-    if failed:
-        query["state"] = ["failed"]
-    if not session.for_people and session.output != "name":
-        query["include"] = "stages"
-    found = session.client.find_runs(query, limit=0 if everything else limit, now=session.now)
+    words = [*filters, "state=failed"] if failed else list(filters)
+    include = "" if session.for_people or session.output == "name" else "stages"
+    found = session.client.runs(limit=0 if everything else limit, filter=language(words), include=include)
     session.show(
         found,
         run_columns(session.now, session.colour),
@@ -43,40 +42,17 @@ def runs(session: Session, filters: tuple[str, ...], limit: int, everything: boo
     )
 
 
-def conditions(filters: tuple[str, ...]) -> dict[str, object]:
-    """What filters ask for, by name: `state` (any of), `pipeline`, `pipeline~`, `age<`, `age>` … Raises Misuse."""
-    found: dict[str, object] = {}
-    for text in filters:
-        if text in STATES:
-            found["state"] = [text]
-            continue
-        match = _TERM.fullmatch(text.strip())
-        if match is None:
-            if re.search(r"[=<>~]", text):
-                raise Misuse(
-                    f"{text!r} is no filter", "e.g. state=failed, pipeline~learn, age<2h, or a pipeline's name"
-                )
-            found["pipeline"] = text
-            continue
-        name, sign, value = match.groups()
-        if name == "state" and sign == "=":
-            states = value.split(",")
-            if wrong := [s for s in states if s not in STATES]:
-                raise Misuse(f"runs have no state {wrong[0]!r}", f"states: {', '.join(STATES)}")
-            found["state"] = states
-        elif name == "age" and sign in "<>":
-            found["age" + sign] = _span(value)
-        elif name != "age" and (sign == "=" or (name == "pipeline" and sign == "~")):
-            found[name if sign == "=" else "pipeline~"] = value
-        else:
-            raise Misuse(f"{text!r} is no filter: {name} does not go with {sign}")
-    return found
-
-
-def _span(text: str) -> object:
-    from khantui.render.moments import parse_span
-
+def language(filters: Sequence[str]) -> str:
+    """What a person typed, as the API's filter: a word alone is a state or the name of a pipeline. Raises Misuse."""
     try:
-        return parse_span(text)
+        words = [word for text in filters for word in shlex.split(text)]
     except ValueError:
-        raise Misuse(f"{text!r} is no span of time", "write 90s, 5m, 2h or 1d") from None
+        raise Misuse(f"{' '.join(filters)!r} has an open quote") from None
+    said, label = [], False
+    for word in words:
+        if label or _SIGNS.search(word):
+            said.append(word)
+        else:
+            said.append(f"state={word}" if word in STATES else f"pipeline={word}")
+        label = word == "-l"
+    return shlex.join(said)

@@ -298,6 +298,29 @@ def test_json_is_json_everywhere(khantui: Program, good_run: str, args: tuple[st
     assert "\x1b" not in khantui(*args, "-o", "table").out
 
 
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (("good",), True), (("good", "failed"), False), (("pipeline=good state=succeeded",), True),
+        (("pipeline~goo", "age<1h", "version=v1", "by=nobody"), False), (("!good",), False), (("trigger=manual",), True),
+    ],
+)  # fmt: skip
+def test_runs_are_filtered_by_the_daemon(
+    khantui: Program, good_run: str, filters: tuple[str, ...], expected: bool
+) -> None:
+    assert (good_run in khantui("runs", "--all", *filters, "-o", "name").out.split()) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("state=sleeping", "no state 'sleeping'"), ("age=2", "in age=2"), ("colour~red", "no field 'colour'")],
+)
+def test_a_wrong_filter_is_exit_2_with_words(khantui: Program, text: str, words: str) -> None:
+    result = khantui("runs", text)
+    assert result.code == 2, result
+    assert words in result.err
+
+
 def test_a_second_daemon_in_the_same_folder_is_refused(khantui: Program) -> None:
     result = khantui("up", "--headless", "--data", str(khantui.data))
     assert result.code == 1

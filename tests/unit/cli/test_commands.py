@@ -132,9 +132,6 @@ def test_where_no_daemon_answers_the_exit_code_is_3_and_the_way_out_is_named(
     ("args", "words"),
     [
         (["runs", "--limit", "0"], "limit"),
-        (["runs", "state=sleeping"], "no state"),
-        (["runs", "age=2"], "no filter"),
-        (["runs", "colour~red"], "no filter"),
         (["run", "x", "-p", "nonsense"], "NAME=VALUE"),
         (["logs", "x", "--since", "soon"], "span of time"),
         (["logs", "x", "-f", "--grep", "y"], "--follow"),
