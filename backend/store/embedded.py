@@ -2,6 +2,10 @@
 
 Its folder is its working directory, since etcd takes only relative paths for sockets; a path too long for a socket is
 reached through a short link.
+
+An etcd that is killed within the first tenth of a second of its life can leave data on which none ever starts again.
+So a folder is marked as `fresh`, and nobody can reach its etcd, until it has led once; what a fresh folder holds is
+nothing that anybody was promised, and is put aside.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -24,7 +29,7 @@ from backend.store.server_binary import EtcdBinary
 
 log = logging.getLogger(__name__)
 
-CLIENT, PEER = "c.sock:0", "p.sock:0"
+CLIENT, PEER, HIDDEN = "c.sock:0", "p.sock:0", "h.sock:0"
 LONGEST = 100  # bytes of a socket's path; Linux takes 107
 LARGEST_LOG = 8 << 20
 QUOTA = 4 << 30
@@ -42,6 +47,7 @@ class EmbeddedEtcd:
         self._process: asyncio.subprocess.Process | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._lock = -1  # descriptor
+        self._fresh = self._folder / "fresh"
         self.restarts = 0
 
     @property
@@ -57,20 +63,20 @@ class EmbeddedEtcd:
         try:
             self._stamp()
             await self._end_orphan()
+            if not (self._folder / "data").exists():
+                self._fresh.touch()
         except BaseException:
             self._release_lock()
             raise
         self._supervisor = asyncio.create_task(self._supervise())
 
     async def ready(self, limit: float = 60.0) -> None:
-        """Wait until it listens, at most `limit` seconds. Raises StoreUnavailable with the last words of its log."""
+        """Wait until it answers, at most `limit` seconds. Raises StoreUnavailable with the last words of its log."""
         end = asyncio.get_running_loop().time() + limit
         while True:
             if self._supervisor is not None and self._supervisor.done():
                 self._supervisor.result()
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_unix_connection(str(self._short() / CLIENT))
-                writer.close()
+            if await self._ask(CLIENT, "/version"):
                 return
             if self.restarts >= TRIES or asyncio.get_running_loop().time() > end:
                 raise StoreUnavailable(f"etcd did not start: {self._last_words()}", hint=f"see {self._folder}/etcd.log")
@@ -115,12 +121,14 @@ class EmbeddedEtcd:
     async def _supervise(self) -> None:
         pause = 0.1
         while True:
-            for name in (CLIENT, PEER):  # etcd before 3.6 refuses to start over a stale socket
+            for name in (CLIENT, PEER, HIDDEN):  # etcd before 3.6 refuses to start over a stale socket
                 (self._folder / name).unlink(missing_ok=True)
             began = asyncio.get_running_loop().time()
-            self._process = await self._spawn()
-            (self._folder / "pid").write_text(str(self._process.pid))
-            code = await self._process.wait()
+            process = self._process = await self._spawn()
+            _write(self._folder / "pid", str(process.pid))
+            if self._fresh.exists():
+                await self._show(process)
+            code = await process.wait()
             self.restarts += 1
             steady = asyncio.get_running_loop().time() - began > 10
             pause = 0.1 if steady else min(pause * 2, 5.0)
@@ -131,12 +139,16 @@ class EmbeddedEtcd:
         path = self._folder / "etcd.log"
         if path.exists() and path.stat().st_size > LARGEST_LOG:
             path.replace(path.with_suffix(".log.1"))
+        if self._fresh.exists() and (data := self._folder / "data").exists():
+            unfinished = self._folder / "data.unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            data.rename(unfinished)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ETCD")}  # those are etcd's own flags
         with path.open("ab") as output:
             return await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", bound.__file__, str(os.getpid())),
                 str(self._binary.path),
-                *self._flags(),
+                *self._flags(HIDDEN if self._fresh.exists() else CLIENT),
                 cwd=self._folder,
                 env=environment,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -145,11 +157,40 @@ class EmbeddedEtcd:
                 start_new_session=True,
             )
 
-    def _flags(self) -> list[str]:
+    async def _show(self, process: asyncio.subprocess.Process) -> None:
+        """Once a fresh etcd leads, its folder is fresh no more, and only then it can be found."""
+        while b'"true"' not in await self._ask(HIDDEN, "/health"):
+            if process.returncode is not None:
+                return
+            await asyncio.sleep(0.01)
+        self._fresh.unlink()
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            (self._folder / HIDDEN).rename(self._folder / CLIENT)
+
+    async def _ask(self, name: str, path: str) -> bytes:
+        """What etcd answers over HTTP on one of its sockets; nothing if it does not."""
+        try:
+            async with asyncio.timeout(2):
+                reader, writer = await asyncio.open_unix_connection(str(self._short() / name))
+                try:
+                    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+                    return await reader.read()
+                finally:
+                    writer.close()
+        except OSError:
+            return b""
+
+    def _flags(self, socket: str) -> list[str]:
         flags = {
             "name": "embedded",
             "data-dir": "data",
-            "listen-client-urls": f"unix://{CLIENT}",
+            "listen-client-urls": f"unix://{socket}",
+            "enable-grpc-gateway": "false",
             "advertise-client-urls": f"unix://{CLIENT}",
             "listen-peer-urls": f"unix://{PEER}",
             "initial-advertise-peer-urls": "http://localhost:2380",
@@ -176,9 +217,7 @@ class EmbeddedEtcd:
                     f"the data in {self._folder} were written by etcd {old}; {self._binary.path} is {new}",
                     hint="etcd goes up by one minor version at a time, never down: set KHANTUI_ETCD to one that fits",
                 )
-        new_path = path.with_suffix(".new")
-        new_path.write_text(".".join(map(str, self._binary.version)))
-        new_path.replace(path)
+        _write(path, ".".join(map(str, self._binary.version)))
 
     def _wrote(self, path: Path) -> tuple[int, ...]:
         said = path.read_text(errors="replace").strip()
@@ -235,3 +274,10 @@ class EmbeddedEtcd:
             said = json.loads(line)
             line = f"{said['msg']}: {said['error']}" if "error" in said else said["msg"]
         return line[-300:] or "it has said nothing"
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text)
+    new.replace(path)
