@@ -187,7 +187,9 @@ def _known(code: Any, details: str) -> StoreError | None:
         )
     if "lease not found" in said:
         return LeaseLost("the lease has expired")
-    if code in (Code.UNAUTHENTICATED, Code.PERMISSION_DENIED) or "authentication failed" in said:
+    if code in (Code.UNAUTHENTICATED, Code.PERMISSION_DENIED) or any(
+        s in said for s in ("authentication failed", "user name is empty")
+    ):
         return Denied(f"etcd: {details}", hint="check the user and password for etcd")
     if code not in _MAYBE:
         return StoreError(f"etcd: {code.name.lower()}: {details}")

@@ -91,8 +91,8 @@ class EmbeddedEtcd:
         if process is not None and process.returncode is None:
             process.terminate()
             try:
-                await asyncio.wait_for(process.wait(), 10)
-            except TimeoutError:
+                await asyncio.wait_for(process.wait(), 3)
+            except TimeoutError:  # it waits for watches that nobody ends; to be killed does it no harm
                 process.kill()
                 await process.wait()
         if self._lock >= 0:

@@ -46,12 +46,12 @@ class EtcdStore:
         if encrypted and credentials is None:
             credentials = grpc.ssl_channel_credentials()  # the system's certificate authorities
         self._root = root.encode()
-        self._calls = Calls(self.endpoints, timeout=timeout, user=user, password=password, credentials=credentials)
+        self.calls = Calls(self.endpoints, timeout=timeout, user=user, password=password, credentials=credentials)
         self._writers = self._root + f"{SPACE}writers/".encode()
-        self._transactions = Transactions(self._calls, self._writers + f"{secrets.token_hex(8)}/".encode())
+        self._transactions = Transactions(self.calls, self._writers + f"{secrets.token_hex(8)}/".encode())
 
     async def get(self, key: str) -> KeyValue | None:
-        answer = await self._calls.call("kv", "Range", rpc.RangeRequest(key=self._key(key)))
+        answer = await self.calls.call("kv", "Range", rpc.RangeRequest(key=self._key(key)))
         return self._item(answer.kvs[0]) if answer.kvs else None
 
     async def get_many(self, keys: list[str]) -> list[KeyValue | None]:
@@ -59,7 +59,7 @@ class EtcdStore:
         for start in range(0, len(keys), 128):
             some = keys[start : start + 128]
             operations = [rpc.RequestOp(request_range=rpc.RangeRequest(key=self._key(k))) for k in some]
-            answer = await self._calls.call("kv", "Txn", rpc.TxnRequest(success=operations))
+            answer = await self.calls.call("kv", "Txn", rpc.TxnRequest(success=operations))
             for response in answer.responses:
                 kvs = response.response_range.kvs
                 found.append(self._item(kvs[0]) if kvs else None)
@@ -87,7 +87,7 @@ class EtcdStore:
         if descending:
             request.sort_order = rpc.RangeRequest.DESCEND
             request.sort_target = rpc.RangeRequest.KEY
-        answer = await self._calls.call("kv", "Range", request)
+        answer = await self.calls.call("kv", "Range", request)
         items = [self._item(kv) for kv in answer.kvs]
         return Page(items, revision or answer.header.revision, answer.more, answer.count)
 
@@ -108,18 +108,18 @@ class EtcdStore:
         )
 
     def watch(self, prefix: str, revision: int) -> AsyncIterator[Batch]:
-        return Watching(self._calls, self._root, prefix, SPACE).batches(revision)
+        return Watching(self.calls, self._root, prefix, SPACE).batches(revision)
 
     async def grant(self, ttl: float) -> int:
         request = rpc.LeaseGrantRequest(TTL=max(1, round(ttl)), ID=secrets.randbits(62) + 1)
         try:
-            answer = await self._calls.call("lease", "LeaseGrant", request, writes=True)
+            answer = await self.calls.call("lease", "LeaseGrant", request, writes=True)
         except Ambiguous as error:  # one that was made after all expires by itself
             raise StoreUnavailable(error.message) from error
         return int(answer.ID)
 
     async def keep_alive(self, lease: int) -> float:
-        calls = self._calls
+        calls = self.calls
         seen = calls.current
         try:
             call = calls.member().lease.LeaseKeepAlive(
@@ -142,14 +142,14 @@ class EtcdStore:
 
     async def revoke(self, lease: int) -> None:
         try:
-            await self._calls.call("lease", "LeaseRevoke", rpc.LeaseRevokeRequest(ID=lease), writes=True)
+            await self.calls.call("lease", "LeaseRevoke", rpc.LeaseRevokeRequest(ID=lease), writes=True)
         except (LeaseLost, Ambiguous):
             return
 
     async def health(self) -> Health:
-        status = await self._calls.call("maintenance", "Status", rpc.StatusRequest())
+        status = await self.calls.call("maintenance", "Status", rpc.StatusRequest())
         request = rpc.AlarmRequest(action=rpc.AlarmRequest.GET, memberID=0, alarm=rpc.NONE)
-        alarms = await self._calls.call("maintenance", "Alarm", request)
+        alarms = await self.calls.call("maintenance", "Alarm", request)
         full = any(a.alarm == rpc.NOSPACE for a in alarms.alarms)
         younger = _numbers(status)
         in_use, quota = younger.get(_IN_USE, int(status.dbSize)), younger.get(_QUOTA, 0)
@@ -158,22 +158,22 @@ class EtcdStore:
     async def compact(self, revision: int) -> None:
         # asked first: if etcd is not there this says so soon, while what follows may take long
         request = rpc.AlarmRequest(action=rpc.AlarmRequest.GET, memberID=0, alarm=rpc.NONE)
-        alarms = (await self._calls.call("maintenance", "Alarm", request)).alarms
+        alarms = (await self.calls.call("maintenance", "Alarm", request)).alarms
         with contextlib.suppress(StoreCompacted):  # by somebody else, or further
-            await self._calls.call("kv", "Compact", rpc.CompactionRequest(revision=revision, physical=True), timeout=60)
-        await self._calls.call("maintenance", "Defragment", rpc.DefragmentRequest(), timeout=120)
+            await self.calls.call("kv", "Compact", rpc.CompactionRequest(revision=revision, physical=True), timeout=60)
+        await self.calls.call("maintenance", "Defragment", rpc.DefragmentRequest(), timeout=120)
         for alarm in alarms:
             disarm = rpc.AlarmRequest(action=rpc.AlarmRequest.DEACTIVATE, memberID=alarm.memberID, alarm=alarm.alarm)
-            await self._calls.call("maintenance", "Alarm", disarm)
+            await self.calls.call("maintenance", "Alarm", disarm)
 
     async def close(self) -> None:
-        await self._calls.close()
+        await self.calls.close()
 
     async def sweep(self) -> None:
         """Remove what earlier writers left behind. Only for a store that nobody else uses."""
         request = rpc.DeleteRangeRequest(key=self._writers, range_end=self._writers[:-1] + b"0")
         try:
-            await self._calls.call("kv", "DeleteRange", request, writes=True)
+            await self.calls.call("kv", "DeleteRange", request, writes=True)
         except Ambiguous:
             return
 

@@ -12,7 +12,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -25,14 +24,6 @@ from backend.store.etcd import EtcdStore
 from backend.store.server_binary import EtcdBinary
 
 pytestmark = [pytest.mark.etcd, pytest.mark.slow]
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder whose path is short enough for a socket."""
-    path = Path(tempfile.mkdtemp(prefix="kh-etcd-"))
-    yield path / "etcd"
-    shutil.rmtree(path)
 
 
 @pytest.fixture

@@ -102,9 +102,9 @@ async def test_nothing_is_lost_or_repeated_while_many_write(store: Store) -> Non
     async def write(writer: int) -> list[tuple[int, str]]:
         return [(await commit(store, Put(f"k/{writer}/{n}", b"")), f"k/{writer}/{n}") for n in range(40)]
 
-    made, *seen = await asyncio.gather(
-        asyncio.gather(*(write(writer) for writer in range(8))), *(take(watch, 8 * 40) for watch in watches)
-    )
+    taking = [asyncio.ensure_future(take(watch, 8 * 40)) for watch in watches]
+    made = await asyncio.gather(*(write(writer) for writer in range(8)))
+    seen = await asyncio.gather(*taking)
     wanted = sorted(entry for writer in made for entry in writer)
     for batches in seen:
         assert [(c.modified, c.key) for c in flat(batches)] == wanted
