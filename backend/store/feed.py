@@ -10,8 +10,12 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 
-from backend.errors import StoreCompacted, StoreRewound
+from backend.errors import StoreCompacted, StoreError, StoreRewound, StoreUnavailable
 from backend.store.base import Batch, Change, Store
+from backend.store.keys import after
+
+END = after("")  # behind all keys
+PAUSE = 0.2  # seconds before an unreachable store is asked again
 
 
 class Lost(Exception):
@@ -21,9 +25,10 @@ class Lost(Exception):
 class Subscription:
     """Batches for one subscriber; iterate over it. Close it when done (it is a context manager)."""
 
-    def __init__(self, feed: Feed, prefixes: tuple[str, ...], limit: int) -> None:
+    def __init__(self, feed: Feed, prefixes: tuple[str, ...], since: int, limit: int) -> None:
         self._feed = feed
         self._prefixes = prefixes
+        self._since = since
         self._limit = limit
         self._queue: deque[Batch] = deque()
         self._wake = asyncio.Event()
@@ -37,7 +42,7 @@ class Subscription:
 
     def offer(self, batch: Batch) -> None:
         """Called by the feed with every batch."""
-        changes = [c for c in batch.changes if c.key.startswith(self._prefixes)]
+        changes = [c for c in batch.changes if c.modified > self._since and c.key.startswith(self._prefixes)]
         if not changes or self._lost:
             return
         if len(self._queue) >= self._limit:
@@ -47,7 +52,7 @@ class Subscription:
         self._wake.set()
 
     def lose(self) -> None:
-        """Called by the feed when its own watch had to begin anew."""
+        """Called by the feed when there are changes that it cannot tell."""
         self._queue.clear()
         self._lost = True
         self._wake.set()
@@ -72,7 +77,9 @@ class Feed:
     def __init__(self, store: Store, *, remember: int = 20_000) -> None:
         self._store = store
         self._subscriptions: set[Subscription] = set()
-        self._recent: deque[Change] = deque(maxlen=remember)
+        self._recent: deque[Change] = deque()
+        self._remember = remember
+        self._checks: set[asyncio.Task[None]] = set()
         self._oldest = 0  # changes after this revision are all in _recent
         self.revision = 0  # everything up to this one has been seen
         self.restarts = 0
@@ -83,29 +90,51 @@ class Feed:
 
         Raises Lost if `since` is older than what is remembered.
         """
-        subscription = Subscription(self, prefixes, limit)
-        if since is not None and since < self.revision:
-            if since < self._oldest:
-                raise Lost
-            for batch in _by_revision(self._recent, since):
-                subscription.offer(batch)
+        start = self.revision if since is None else since
+        if start < self._oldest:
+            raise Lost
+        subscription = Subscription(self, prefixes, start, limit)
+        for batch in _by_revision(self._recent, start):
+            subscription.offer(batch)
         self._subscriptions.add(subscription)
+        if start > self.revision:
+            check = asyncio.create_task(self._check(subscription, start))
+            self._checks.add(check)
+            check.add_done_callback(self._checks.discard)
         return subscription
+
+    async def _check(self, subscription: Subscription, since: int) -> None:
+        """A revision that has not been seen here is to come soon; or the store has lost it, and would be silent."""
+        try:
+            there = (await self._now()) >= since
+        except StoreError:
+            there = False
+        if not there:
+            subscription.lose()
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """No more batches for it."""
         self._subscriptions.discard(subscription)
 
     async def run(self) -> None:
-        """Watch for ever."""
+        """Watch for ever. Raises StoreUnavailable only before the first time that it is `started`."""
         while True:
-            page = await self._store.page("", "\x7f", limit=1, keys_only=True)
-            self._begin(page.revision)
             try:
-                async for batch in self._store.watch("", page.revision + 1):
+                revision = await self._now()
+            except StoreUnavailable:
+                if not self.started.is_set():
+                    raise
+                await asyncio.sleep(PAUSE)
+                continue
+            self._begin(revision)
+            try:
+                async for batch in self._store.watch("", revision + 1):
                     self._publish(batch)
             except (StoreCompacted, StoreRewound):
                 self.restarts += 1
+
+    async def _now(self) -> int:
+        return (await self._store.page("", END, limit=1, keys_only=True)).revision
 
     def _begin(self, revision: int) -> None:
         if self.started.is_set():
@@ -116,10 +145,9 @@ class Feed:
         self.started.set()
 
     def _publish(self, batch: Batch) -> None:
-        overflow = len(self._recent) + len(batch.changes) - (self._recent.maxlen or 0)
-        for _ in range(min(max(overflow, 0), len(self._recent))):
-            self._oldest = self._recent.popleft().modified
         self._recent.extend(batch.changes)
+        while len(self._recent) > self._remember:
+            self._oldest = self._recent.popleft().modified
         self.revision = batch.revision
         for subscription in tuple(self._subscriptions):
             subscription.offer(batch)
