@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -11,15 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from backend.api import artifacts, events, logs, openapi, pipelines, problems, runs, schedules, system
+from backend.api import artifacts, difference, events, logs, openapi, pipelines, problems, runs, schedules, system
 from backend.api.call import Answered, Call, answer
 from backend.api.identity import identify
 from backend.api.operations import OPERATIONS, Handler
 from backend.api.services import Services
 from backend.api.wire import API
+from backend.errors import InvalidRequest
 
 # importing them registers their operations
-MODULES = (artifacts, events, logs, pipelines, runs, schedules, system)
+MODULES = (artifacts, difference, events, logs, pipelines, runs, schedules, system)
 
 
 def create_app(services: Services) -> Starlette:
@@ -29,7 +30,7 @@ def create_app(services: Services) -> Starlette:
         """The OpenAPI document"""
         return answer(openapi.document())
 
-    routes = [_route(services, API + o.path, o.method, o.id, o.handler) for o in OPERATIONS]
+    routes = [_route(services, API + o.path, o.method, o.id, o.handler, o.query) for o in OPERATIONS]
     outside: list[tuple[str, Handler]] = [
         ("/healthz", system.healthz),
         ("/readyz", system.readyz),
@@ -40,10 +41,14 @@ def create_app(services: Services) -> Starlette:
     return Starlette(routes=_gathered(routes), exception_handlers={HTTPException: problems.handle})
 
 
-def _route(services: Services, path: str, method: str, name: str, handler: Handler) -> Route:
+def _route(
+    services: Services, path: str, method: str, name: str, handler: Handler, query: Collection[str] | None = None
+) -> Route:
     async def endpoint(request: Request) -> Response:
         began = time.perf_counter()
         try:
+            if query is not None:
+                _check(name, request, query)
             response = await handler(Call(request, services, identify(request), name))
         except Answered as before:
             response = before.response
@@ -54,6 +59,14 @@ def _route(services: Services, path: str, method: str, name: str, handler: Handl
         return response
 
     return Route(path, endpoint, methods=[method], name=name)
+
+
+def _check(name: str, request: Request, query: Collection[str]) -> None:
+    """A wrong name must not quietly mean nothing. Raises InvalidRequest."""
+    for parameter in request.query_params:
+        if parameter not in query:
+            hint = f"parameters: {', '.join(query)}" if query else "it has none"
+            raise InvalidRequest(f"{name} has no parameter {parameter!r}", hint=hint)
 
 
 def _gathered(routes: list[Route]) -> list[Route]:

@@ -22,7 +22,7 @@ from backend.store.records import External
 Role = Literal["input", "intermediate", "output"]
 
 
-@operation("GET", "/runs/{run}/artifacts", answer=Page)
+@operation("GET", "/runs/{run}/artifacts", answer=Page, items=ArtifactView)
 async def list_artifacts(call: Call) -> Response:
     """What a run has read from outside and written, entry by entry"""
     kv = await find(call)

@@ -33,6 +33,7 @@ class Remembered(Struct, frozen=True):
 
     status: int
     body: str
+    asked: str = ""  # a hash of the request's body
 
 
 class Answered(Exception):
@@ -121,6 +122,10 @@ class Call:
         key = self._idempotency_key()
         if key and (found := await self.services.store.get(key)):
             before = decode(found.value, Remembered)
+            if before.asked != await self._digest():
+                raise Conflict(
+                    "this Idempotency-Key was sent before with another request", hint="a new request needs a new key"
+                )
             response = Response(before.body, before.status, media_type="application/json")
             response.headers["Idempotent-Replay"] = "true"
             raise Answered(response)
@@ -141,7 +146,8 @@ class Call:
         changes = [*changes, record_audit(new_id(now), entry)]
         key = self._idempotency_key()
         if key:
-            remembered = Remembered(status, encode(answer).decode() if answer is not None else "")
+            said = encode(answer).decode() if answer is not None else ""
+            remembered = Remembered(status, said, await self._digest())
             changes.append(Put(key, encode(remembered), await services.remembering()))
             conditions = [*conditions, Condition(key, modified=0)]
         revision = await services.store.commit(conditions, changes)
@@ -154,6 +160,9 @@ class Call:
         return Conflict(
             f"{what} was changed by somebody else at the same time", hint="look at it again, then try again"
         )
+
+    async def _digest(self) -> str:
+        return hashlib.sha256(await self.raw()).hexdigest()[:16]
 
     def _idempotency_key(self) -> str:
         given = self.request.headers.get("idempotency-key", "")

@@ -37,8 +37,10 @@ async def stream_events(call: Call) -> Response:
     """Changes as they happen, as server-sent events; each one's id is its revision"""
     since = _since(call)
     wanted = set(call.texts("kind")) or set(_KINDS)
+    if unknown := sorted(wanted - _KINDS.keys()):
+        raise InvalidRequest(f"there are no events of kind {unknown[0]!r}", hint=f"kinds: {', '.join(_KINDS)}")
     try:
-        subscription = call.services.feed.subscribe(*(_KINDS[k] for k in sorted(wanted & _KINDS.keys())), since=since)
+        subscription = call.services.feed.subscribe(*(_KINDS[k] for k in sorted(wanted)), since=since)
     except Lost:
         raise StoreCompacted(
             f"changes since revision {since} are not remembered any more", hint="list again, and follow from there"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from backend.api.wire import API, Problem
 
 def document() -> dict[str, Any]:
     """OpenAPI 3.1."""
-    kinds = [t for o in OPERATIONS for t in (o.body, o.answer) if t is not None]
+    kinds = [t for o in OPERATIONS for t in (o.body, o.answer, o.items) if t is not None and t is not datetime]
     _, components = msgspec.json.schema_components([*dict.fromkeys(kinds), Problem], ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
@@ -41,8 +42,8 @@ def _described(operation: Operation) -> dict[str, Any]:
     ]
     content: dict[str, Any] = {}
     if operation.answer is not None:
-        content = {operation.media: {"schema": _reference(operation.answer)}}
-    elif operation.status != 204:
+        content = {operation.media: {"schema": _answer(operation)}}
+    elif operation.media != "application/json":
         content = {operation.media: {}}
     described: dict[str, Any] = {
         "operationId": operation.id,
@@ -57,9 +58,19 @@ def _described(operation: Operation) -> dict[str, Any]:
             },
         },
     }
+    if operation.takes:
+        described["requestBody"] = {"content": {operation.takes: {}}}
     if operation.body is not None:
         described["requestBody"] = {"content": {"application/json": {"schema": _reference(operation.body)}}}
     return described
+
+
+def _answer(operation: Operation) -> dict[str, Any]:
+    page = _reference(operation.answer)
+    if operation.items is None:
+        return page
+    item = {"type": "string", "format": "date-time"} if operation.items is datetime else _reference(operation.items)
+    return {"allOf": [page], "properties": {"items": {"type": "array", "items": item}}}
 
 
 def _reference(kind: Any) -> dict[str, str]:

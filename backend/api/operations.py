@@ -26,10 +26,12 @@ class Operation(Struct, frozen=True):
     handler: Handler
     body: Any = None
     answer: Any = None
+    items: Any = None  # what a Page has
     query: dict[str, str] = {}
     status: int = 200
     role: Role = "viewer"
     media: str = "application/json"
+    takes: str = ""  # the media type of a body that is no struct
 
 
 OPERATIONS: list[Operation] = []
@@ -46,10 +48,12 @@ def operation(
     *,
     body: Any = None,
     answer: Any = None,
+    items: Any = None,
     query: dict[str, str] | None = None,
     status: int = 200,
     role: Role | None = None,
     media: str = "application/json",
+    takes: str = "",
 ) -> Callable[[Handler], Handler]:
     """Registers a handler. What only reads is for viewers, unless said otherwise; what writes must say for whom."""
 
@@ -57,7 +61,21 @@ def operation(
         name = getattr(handler, "__name__", "")
         summary = (handler.__doc__ or "").strip().split("\n")[0].rstrip(".")
         OPERATIONS.append(
-            Operation(name, method, path, summary, handler, body, answer, query or {}, status, role or "viewer", media)
+            Operation(
+                name,
+                method,
+                path,
+                summary,
+                handler,
+                body,
+                answer,
+                items,
+                query or {},
+                status,
+                role or "viewer",
+                media,
+                takes,
+            )
         )
         return handler
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -55,7 +54,7 @@ async def has_bundle(call: Call) -> Response:
     return Response(status_code=204 if call.services.code.has(_address(call)) else 404)
 
 
-@operation("PUT", "/bundles/{address}", status=201, role="editor", media="application/octet-stream")
+@operation("PUT", "/bundles/{address}", status=201, role="editor", takes="application/octet-stream")
 async def put_bundle(call: Call) -> Response:
     """Hand over code: a tar, named by the SHA-256 of its bytes"""
     data = await call.raw(2 * LARGEST)
@@ -73,7 +72,11 @@ def _address(call: Call) -> str:
 
 
 @operation(
-    "GET", "/pipelines", answer=Page, query={**PAGING, "filter": "conditions: words, owner=…, -l team=analytics"}
+    "GET",
+    "/pipelines",
+    answer=Page,
+    items=PipelineView,
+    query={**PAGING, "filter": "conditions: words, owner=…, -l team=analytics"},
 )
 async def list_pipelines(call: Call) -> Response:
     """Pipelines by name, each with its newest runs"""
@@ -129,7 +132,7 @@ async def get_pipeline(call: Call) -> Response:
     return answer(await _view(call, decode(found.value, PipelineHead), found.modified, schedules.get(name, ())))
 
 
-@operation("GET", "/pipelines/{name}/versions", answer=Page, query=PAGING)
+@operation("GET", "/pipelines/{name}/versions", answer=Page, items=VersionView, query=PAGING)
 async def list_versions(call: Call) -> Response:
     """A pipeline's versions, newest first"""
     name = call.name()
@@ -161,29 +164,6 @@ async def get_version(call: Call) -> Response:
         code=code,
     )
     return answer(view)
-
-
-@operation("GET", "/pipelines/{name}/diff", query={"from": "a version", "to": "another (the current one)"})
-async def diff_versions(call: Call) -> Response:
-    """What differs between two versions: the documents' lines, and code files"""
-    name, services = call.name(), call.services
-    to = call.number("to", await _current(call, name), least=1)
-    old = await services.catalogue.load(name, call.number("from", max(to - 1, 1), least=1))
-    new = await services.catalogue.load(name, to)
-    lines = difflib.unified_diff(
-        old.record.document.splitlines(),
-        new.record.document.splitlines(),
-        f"{name} v{old.record.version}",
-        f"{name} v{new.record.version}",
-        lineterm="",
-    )
-    before, after = (
-        services.code.manifest(r.bundle) if r.bundle and services.code.has(r.bundle) else {}
-        for r in (old.record, new.record)
-    )
-    same_code = old.record.bundle == new.record.bundle
-    changed = [] if same_code else sorted({*before, *after})
-    return answer({"text": "\n".join(lines), "code": changed, "from": old.record.version, "to": new.record.version})
 
 
 @operation("POST", "/pipelines/{name}/rollback", body=Rollback, answer=Applied, role="editor")

@@ -60,6 +60,7 @@ async def start_run(call: Call) -> Response:
     "GET",
     "/runs",
     answer=Page,
+    items=RunView,
     query={
         **PAGING,
         "pipeline": "of this pipeline",

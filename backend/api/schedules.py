@@ -27,7 +27,7 @@ from backend.store.records import create_run
 AHEAD = 5  # firings that a list shows
 
 
-@operation("GET", "/schedules", answer=Page, query={"pipeline": "of this pipeline"})
+@operation("GET", "/schedules", answer=Page, items=ScheduleView, query={"pipeline": "of this pipeline"})
 async def list_schedules(call: Call) -> Response:
     """Schedules by name, each with its next firings"""
     views: list[ScheduleView] = []
@@ -72,7 +72,8 @@ async def put_schedule(call: Call) -> Response:
             paused_reason=old.paused_reason if old else "",
             created=old.created if old else now,
             created_by=old.created_by if old else call.who.name,
-            last_tick=now,  # what changed counts from now on
+            # other times count from now on; with the same ones, a tick that is due now must not be passed over
+            last_tick=old.last_tick if old and _same_times(old, body) else now,
             last_run=old.last_run if old else "",
         )
         others = [s async for s in _all(call)]
@@ -136,7 +137,7 @@ async def run_schedule(call: Call) -> Response:
     return answer(run_view(run, revision), 201)
 
 
-@operation("GET", "/schedules/{name}/preview", answer=Page, query={"n": "how many (10)"})
+@operation("GET", "/schedules/{name}/preview", answer=Page, items=datetime, query={"n": "how many (10)"})
 async def preview_schedule(call: Call) -> Response:
     """When a schedule will fire next"""
     kv = await _find(call)
@@ -223,6 +224,11 @@ def _next(schedule: Schedule, now: datetime, count: int) -> tuple[datetime, ...]
     crons = [parse_cron(expression) for expression in schedule.cron]
     until = now.replace(year=min(now.year + 6, 9999), day=min(now.day, 28))
     return tuple(between(crons, zone_of(schedule.zone), now, until, count))
+
+
+def _same_times(old: Schedule, body: PutSchedule) -> bool:
+    at = _aware(body.at, body.zone)
+    return (old.kind, old.cron, old.zone, old.at, old.after) == (body.kind, body.cron, body.zone, at, body.after)
 
 
 def _aware(at: datetime | None, zone: str) -> datetime | None:

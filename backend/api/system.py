@@ -37,7 +37,7 @@ async def get_daemon(call: Call) -> Response:
     return answer(view)
 
 
-@operation("GET", "/images", answer=Page)
+@operation("GET", "/images", answer=Page, items=ImageView)
 async def list_images(call: Call) -> Response:
     """Images that stages can name, and whether they can run here"""
     services = call.services
@@ -54,7 +54,12 @@ async def list_images(call: Call) -> Response:
 
 
 @operation(
-    "GET", "/audit", answer=Page, query={**PAGING, "target": "what was changed", "who": "who did it"}, role="admin"
+    "GET",
+    "/audit",
+    answer=Page,
+    items=AuditView,
+    query={**PAGING, "target": "what was changed", "who": "who did it"},
+    role="admin",
 )
 async def list_audit(call: Call) -> Response:
     """Who changed what, when and from where; newest first"""

@@ -138,6 +138,15 @@ class VersionView(Struct, frozen=True):
     code: dict[str, int] | UnsetType = UNSET  # file -> bytes
 
 
+class VersionDiff(Struct, frozen=True):
+    """What differs between two versions: a unified diff of the document and then of each code file."""
+
+    pipeline: str
+    old: int
+    new: int
+    lines: tuple[str, ...]
+
+
 class ApplyPipeline(Struct, frozen=True, forbid_unknown_fields=True):
     """Body of POST /pipelines. `bundle` names code that was put before (PUT /bundles/{sha256})."""
 

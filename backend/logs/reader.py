@@ -16,9 +16,10 @@ LONGEST = 64 << 10  # bytes of a line that are shown
 STEP = 256 << 10
 
 _ERROR = re.compile(
-    rb"Traceback \(most recent call last\)|^\s*(?:\S+[:\s]\s*){0,4}?(?:ERROR|FATAL|CRITICAL|PANIC|panic:|fatal:)\b"
-    rb"|\b[A-Za-z]*(?:Error|Exception)\b\s*[:(]|\berror:|\bError in |: (?:command )?not found|No such file or directory"
-    rb"|^\S.*\bfailed\b",
+    rb"Traceback \(most recent call last\)"
+    rb"|^[ \t]*(?:\S+[: \t][ \t]*){0,4}?[\[(<]?(?:ERROR|FATAL|CRITICAL|PANIC|panic|fatal)\b"
+    rb"|\b[A-Za-z]*(?:Error|Exception)\b[ \t]*[:(]|\berror:|\bError in |: (?:command )?not found"
+    rb"|No such file or directory|\bpanicked at\b|\bERR!|^\S.*(?<!\b0 )\bfailed\b",
     re.MULTILINE,
 )
 
@@ -125,8 +126,7 @@ class LogReader:
             found = _ERROR.search(data)
             if found is None:
                 continue
-            at = offset + data.rfind(b"\n", 0, found.start()) + 1
-            number = self.number_at(offset + found.start() if data[found.start() : found.start() + 1] != b"\n" else at)
+            number = self.number_at(offset + found.start())
             if found.group().startswith(b"Traceback"):
                 return self._exception(number)
             return number

@@ -28,6 +28,7 @@ from backend.api.wire import (
     RunView,
     ScheduleView,
     StartRun,
+    VersionDiff,
     VersionView,
 )
 from khantui.api.address import Address
@@ -75,6 +76,10 @@ class Client:
     def apply(self, body: ApplyPipeline) -> Applied:
         """Store a document as the pipeline's new version, or say what storing it would do."""
         return self.http.send("POST", "/pipelines", Applied, body)
+
+    def diff(self, name: str, old: int | None = None, new: int | None = None) -> VersionDiff:
+        """What differs between two versions; by default the current one and the one before."""
+        return self.http.get(f"/pipelines/{_part(name)}/diff", VersionDiff, **{"from": old, "to": new})
 
     def rollback(self, name: str, version: int) -> Applied:
         """Make a new version that is the old one again."""

@@ -22,30 +22,15 @@ def diff(session: Session, name: str, old: int | None, new: int | None) -> None:
 
     Example: khantui diff weekly-learners 3 5
     """
-    from khantui.render.difference import differing_code, differing_lines
+    from khantui.render.difference import coloured
 
     last = new or session.client.pipeline(name).version
-    first = old or last - 1
-    if first < 1:
+    if (old or last - 1) < 1:
         raise Failure(f"{name} has only one version", "there is nothing to compare it with")
-    before, after = session.client.version(name, first), session.client.version(name, last)
-    lines = list(differing_lines(before, after)) + list(differing_code(before, after))
-    if session.for_people:
-        for line in lines:
-            kind = {"+": "succeeded", "-": "failed", "@": "info"}.get(line[:1], "")
-            from khantui.render.status import paint
-
-            click.echo(paint(line, kind, session.colour), color=session.colour)
-        if not lines:
-            note(f"v{first} and v{last} of {name} are the same")
-        return
-    from khantui.cli.session import encode
-
-    found = {"pipeline": name, "old": first, "new": last, "lines": lines}
-    if session.output == "name":
-        click.echo(f"{name}@{first}..{last}")
-    else:
-        click.echo(encode(found, indent=2 if session.output == "json" else 0))
+    found = session.client.diff(name, old, last)
+    session.show_one(found, lambda d: coloured(d.lines, session.colour), lambda d: f"{name}@{d.old}..{d.new}")
+    if session.for_people and not found.lines:
+        note(f"v{found.old} and v{found.new} of {name} are the same")
 
 
 @command("rollback", short_help="Make an old version of a pipeline the current one again.")

@@ -302,7 +302,8 @@ def test_json_is_json_everywhere(khantui: Program, good_run: str, args: tuple[st
     ("filters", "expected"),
     [
         (("good",), True), (("good", "failed"), False), (("pipeline=good state=succeeded",), True),
-        (("pipeline~goo", "age<1h", "version=v1", "by=nobody"), False), (("!good",), False), (("trigger=manual",), True),
+        (("pipeline~goo", "age<1h", "version=v1", "by=nobody"), False), (("!good",), False),
+        (("trigger=manual",), True),
     ],
 )  # fmt: skip
 def test_runs_are_filtered_by_the_daemon(

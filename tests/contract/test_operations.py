@@ -1,0 +1,198 @@
+"""Every operation, called for real, answers as the OpenAPI document says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from backend.api.operations import OPERATIONS
+from backend.spec.bundle import address, pack
+from tests.contract.service import OPENAPI, Service
+
+pytestmark = pytest.mark.sandbox
+
+STAGES: dict[str, Any] = {
+    "words": {"run": ["sh", "words.sh"], "outputs": ["words"]},
+    "count": {"script": "wc -w < $KHAN_INPUT_words > $KHAN_OUTPUT_count", "inputs": ["words"], "outputs": ["count"]},
+}
+PIPELINE: dict[str, Any] = {
+    "code": {"words.sh": 'echo one; echo "ERROR: two"; echo a b c > "$KHAN_OUTPUT_words"'},
+    "intermediates": {"words": {}},
+    "outputs": {"count": {}},
+    "stages": STAGES,
+}
+
+
+async def test_every_operation_answers_as_described(engine: Service) -> None:
+    await _pipelines(engine)
+    run = await _runs(engine)
+    await _logs(engine, run)
+    await _artifacts(engine, run)
+    await _schedules(engine)
+    await _system(engine)
+    await engine.ask("DELETE", "/pipelines/words", status=204)
+    assert {o.id for o in OPERATIONS} - engine.answered == set()
+
+
+async def _pipelines(api: Service) -> None:
+    text = json.dumps({"name": "words", "stages": {"a": {"image": "shell", "script": "true"}}})
+    lint = (await api.ask("POST", "/lint", {"document": text})).json()
+    assert lint["ok"]
+    assert lint["plan"]["width"] == 1
+    packed = pack({"words.sh": (b"", False)})
+    await api.ask("HEAD", f"/bundles/{address(packed)}", status=404)
+    applied = await api.put("words", **PIPELINE)
+    assert (applied["version"], applied["outcome"]) == (1, "created")
+    await api.ask("HEAD", f"/bundles/{address(pack({'words.sh': (PIPELINE['code']['words.sh'].encode(), False)}))}")
+    assert (await api.put("words", **{**PIPELINE, "description": "counts"}))["version"] == 2
+    assert [p["name"] for p in (await api.ask("GET", "/pipelines")).json()["items"]] == ["words"]
+    assert (await api.ask("GET", "/pipelines/words")).json()["description"] == "counts"
+    versions = (await api.ask("GET", "/pipelines/words/versions")).json()["items"]
+    assert [v["version"] for v in versions] == [2, 1]
+    assert (await api.ask("GET", "/pipelines/words/versions/1")).json()["code"] == {
+        "words.sh": len(PIPELINE["code"]["words.sh"])
+    }
+    lines = (await api.ask("GET", "/pipelines/words/diff")).json()["lines"]
+    assert lines[:2] == ["--- words v1", "+++ words v2"]
+    assert any(line.startswith("+") and "counts" in line for line in lines)
+    assert (await api.ask("POST", "/pipelines/words/rollback", {"version": 1})).json()["version"] == 3
+
+
+async def _runs(api: Service) -> str:
+    run = await api.begin("words", date="2026-03-03")
+    await api.ended(run)
+    found = (await api.ask("GET", f"/runs/{run}")).json()
+    assert (found["state"], found["logical_time"]) == ("succeeded", "2026-03-03T00:00:00Z")
+    assert [s["state"] for s in found["stages"]] == ["succeeded", "succeeded"]
+    assert (await api.ask("GET", f"/runs/{run[-6:]}")).json()["id"] == run
+    assert (await api.ask("GET", "/runs/words@latest")).json()["id"] == run
+    assert (await api.ask("GET", "/runs")).json()["total"] == 1
+    assert (await api.ask("GET", f"/runs/{run}/stages/count")).json()["needs"] == ["words"]
+    await api.ask("POST", f"/runs/{run}/cancel", status=409)
+    await api.ask("POST", f"/runs/{run}/retry", {"from_stage": "count"})
+    await api.until(run, lambda r, _: r.round == 2 and r.state.ended)
+    await api.put("sleeps", stages={"a": {"script": "sleep 600"}})
+    sleeping = await api.begin("sleeps")
+    await api.ask("POST", f"/runs/{sleeping}/cancel", status=202)
+    await api.ended(sleeping)
+    return run
+
+
+async def _logs(api: Service, run: str) -> None:
+    log = f"/runs/{run}/stages/words/log"
+    page = (await api.ask("GET", log)).json()
+    assert [line["text"] for line in page["lines"]] == ["one", "ERROR: two"]
+    assert (page["first_error"], page["complete"]) == (2, True)
+    assert (await api.ask("GET", f"{log}/raw")).text == "one\nERROR: two\n"
+    found = (await api.ask("GET", f"{log}/search", text="two")).json()
+    assert [m["line"]["number"] for m in found["matches"]] == [2]
+    followed = (await api.ask("GET", f"{log}/follow")).text.splitlines()
+    assert [json.loads(line)["number"] for line in followed] == [1, 2]
+
+
+async def _artifacts(api: Service, run: str) -> None:
+    found = (await api.ask("GET", f"/runs/{run}/artifacts")).json()["items"]
+    assert {(a["name"], a["role"]) for a in found} == {("words", "intermediate"), ("count", "output")}
+    assert (await api.ask("GET", f"/runs/{run}/artifacts/count/content")).text.strip() == "3"
+
+
+async def _schedules(api: Service) -> None:
+    body = {"pipeline": "words", "kind": "cron", "cron": ["0 6 * * *"], "zone": "Europe/Berlin"}
+    made = (await api.ask("PUT", "/schedules/dawn", body)).json()
+    assert len(made["next"]) == 5
+    assert (await api.ask("GET", "/schedules/dawn")).json()["cron"] == ["0 6 * * *"]
+    assert [s["name"] for s in (await api.ask("GET", "/schedules", pipeline="words")).json()["items"]] == ["dawn"]
+    assert len((await api.ask("GET", "/schedules/dawn/preview", n="3")).json()["items"]) == 3
+    assert (await api.ask("POST", "/schedules/dawn/pause", {"reason": "moves"})).json()["paused_reason"] == "moves"
+    assert not (await api.ask("POST", "/schedules/dawn/resume")).json()["paused"]
+    started = (await api.ask("POST", "/schedules/dawn/run")).json()
+    assert started["trigger"]["schedule"] == "dawn"
+    await api.ended(started["id"])
+    await api.ask("DELETE", "/schedules/dawn", status=204)
+
+
+async def _system(api: Service) -> None:
+    assert (await api.ask("GET", "")).json()["leader"]
+    images = {i["name"]: i["available"] for i in (await api.ask("GET", "/images")).json()["items"]}
+    assert images["shell"]
+    assert not images["bigquery"]
+    journal = (await api.ask("GET", "/audit", limit="3")).json()
+    assert [e["what"] for e in journal["items"]] == ["delete_schedule", "run_schedule", "resume_schedule"]
+    assert journal["cursor"]
+    async with api.http.stream("GET", "/api/v1/events") as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        async for line in stream.aiter_lines():
+            assert line == ": hello"
+            break
+    api.answered.add("stream_events")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json"])
+async def test_what_operators_look_at(api: Service, path: str) -> None:
+    response = await api.http.get(path)
+    assert response.status_code == 200
+    if path == "/openapi.json":
+        assert response.json() == json.loads(json.dumps(OPENAPI))
+    if path == "/metrics":
+        assert "khantui_" in response.text
+
+
+WRONG: list[tuple[str, str, Any, int, str]] = [
+    ("GET", "/runs/zzzzzz", None, 404, "not-found"),
+    ("GET", "/runs?limit=0", None, 400, "invalid-request"),
+    ("GET", "/runs?limit=many", None, 400, "invalid-request"),
+    ("GET", "/runs?cursor=%00", None, 400, "invalid-request"),
+    ("GET", "/runs?colour=red", None, 400, "invalid-request"),
+    ("GET", "/runs?sort=colour", None, 400, "invalid-request"),
+    ("GET", "/runs?filter=colour=red", None, 400, "invalid-request"),
+    ("GET", "/events?kind=weather", None, 400, "invalid-request"),
+    ("GET", "/events?since=soon", None, 400, "invalid-request"),
+    ("GET", "/pipelines/nope", None, 404, "not-found"),
+    ("GET", "/pipelines/..%2f..%2fetc", None, 404, "not-found"),
+    ("GET", "/pipelines/Not%20A%20Name", None, 400, "invalid-request"),
+    ("POST", "/pipelines", b"{", 400, "invalid-request"),
+    ("POST", "/pipelines", {"document": 3}, 422, "invalid-request"),
+    ("POST", "/pipelines", {"document": "{}", "colour": "red"}, 422, "invalid-request"),
+    ("POST", "/pipelines", {"document": "{}"}, 422, "invalid-document"),
+    ("POST", "/pipelines", b"x" * (5 << 20), 413, "value-too-large"),
+    ("POST", "/pipelines/nope/runs", {}, 404, "not-found"),
+    ("PUT", "/schedules/s", {"pipeline": "nope", "kind": "cron", "cron": ["@daily"]}, 404, "not-found"),
+    ("PUT", "/bundles/" + "0" * 64, b"x", 422, "invalid-document"),
+    ("POST", "/runs/zzzzzz/cancel", None, 404, "not-found"),
+    ("DELETE", "/schedules/nope", None, 404, "not-found"),
+    ("PATCH", "/runs", None, 405, "method-not-allowed"),
+    ("GET", "/nothing", None, 404, "not-found"),
+]
+
+
+async def test_what_is_wrong_is_a_problem(api: Service, subtests: pytest.Subtests) -> None:
+    for method, path, body, status, code in WRONG:
+        with subtests.test(f"{method} {path} {str(body)[:40]}"):
+            content = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
+            response = await api.http.request(method, f"/api/v1{path}", content=content)
+            assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
+            problem = response.json()
+            assert (problem["status"], problem["code"]) == (status, code)
+            assert problem["title"]
+
+
+async def test_a_document_with_mistakes_is_refused_with_every_finding(api: Service) -> None:
+    text = '{\n "name": "x",\n "stages": {"a": {"image": "pyhton", "script": "1", "inputs": ["nowhere"]}}\n}'
+    response = await api.ask("POST", "/pipelines", {"document": text}, status=422)
+    findings = {f["code"]: f for f in response.json()["findings"]}
+    assert "python" in findings["unknown-image"]["suggestion"]
+    assert (findings["unknown-image"]["line"], findings["unknown-image"]["path"]) == (3, "$.stages.a.image")
+    assert len(findings) >= 2
+    await api.ask("GET", "/pipelines/x", status=404)
+
+
+async def test_the_journal_says_who_did_what(api: Service) -> None:
+    await api.put("p", stages={"a": {"script": "true"}})
+    response: httpx.Response = await api.http.post(
+        "/api/v1/pipelines/p/runs", content=b"{}", headers={"X-Khan-User": "ann"}
+    )
+    entry = (await api.ask("GET", "/audit", who="ann")).json()["items"][0]
+    assert (entry["what"], entry["target"], entry["origin"]) == ("start_run", response.json()["id"], "unix")
