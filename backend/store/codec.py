@@ -7,7 +7,16 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from backend.errors import StoreError
+
 T = TypeVar("T")
+
+
+class Unreadable(StoreError, msgspec.DecodeError):
+    """A value in the store that is not what it should be."""
+
+    code, status = "store-unreadable", 500
+
 
 _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
@@ -19,6 +28,12 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 def decode(data: bytes, kind: type[T]) -> T:
-    """The struct of type `kind` in `data`. Fields that a newer version added are ignored."""
-    value: T = _decoder(kind).decode(data)  # type: ignore[arg-type]
+    """The struct of type `kind` in `data`. Fields that a newer version added are ignored. Raises Unreadable."""
+    try:
+        value: T = _decoder(kind).decode(data)  # type: ignore[arg-type]
+    except msgspec.DecodeError as error:
+        raise Unreadable(
+            f"the store has a value that is no {kind.__name__}: {error}",
+            hint="somebody else has written it, or a newer version of this program",
+        ) from error
     return value
