@@ -22,6 +22,9 @@ OURS = "3.6.16"  # the version that backend/store/server builds
 OLDEST = (3, 4, 0)
 # these lose writes that they have acknowledged when they are killed (etcd issue 13766)
 LOSING = ((3, 5, 0), (3, 5, 1), (3, 5, 2))
+USUAL = (Path("/usr/local/bin/etcd"), Path("/usr/bin/etcd"))  # where it is when it is not on the PATH
+USUAL_GO = Path("/usr/local/go/bin/go")
+PATIENCE = 10.0  # seconds for a program to say its version
 
 Progress = Callable[[str], None]
 
@@ -44,9 +47,10 @@ def find(configured: Path | None = None) -> EtcdBinary | None:
     if configured is not None:
         version = version_of(configured)
         if version is None:
-            raise StoreError(f"KHANTUI_ETCD is {configured}, which is no etcd")
+            raise StoreError(f"KHANTUI_ETCD is {configured}, which is no etcd", hint=_CORRECT)
         if problem := unfit(version):
-            raise StoreError(f"KHANTUI_ETCD is {configured}, etcd {'.'.join(map(str, version))}: {problem}")
+            said = ".".join(map(str, version))
+            raise StoreError(f"KHANTUI_ETCD is {configured}, etcd {said}: {problem}", hint=_CORRECT)
         return EtcdBinary(configured, version)
     for path in _candidates():
         version = version_of(path)
@@ -67,7 +71,9 @@ def unfit(version: tuple[int, int, int]) -> str:
 def version_of(path: Path) -> tuple[int, int, int] | None:
     """What `etcd --version` says; None if it says nothing sensible."""
     try:
-        said = subprocess.run([path, "--version"], capture_output=True, text=True, errors="replace", timeout=10).stdout
+        said = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, errors="replace", timeout=PATIENCE
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return None
     found = re.search(r"etcd Version: (\d+)\.(\d+)\.(\d+)", said)
@@ -81,17 +87,20 @@ def cached() -> Path:
 
 def _candidates() -> Iterator[Path]:
     yield cached()
-    on_path = shutil.which("etcd")
-    for path in (on_path, "/usr/local/bin/etcd", "/usr/bin/etcd"):
-        if path and Path(path).exists():
-            yield Path(path)
+    if on_path := shutil.which("etcd"):
+        yield Path(on_path)
+    yield from USUAL
 
 
 def build(progress: Progress) -> EtcdBinary:
     """Build our own, once a machine. Raises StoreError."""
     target = cached()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with (target.parent / "lock").open("w") as lock:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        opened = (target.parent / "lock").open("w")
+    except OSError as error:
+        raise StoreError(f"an etcd cannot be kept in {target.parent}: {error.strerror}", hint=_ADVICE) from error
+    with opened as lock:
         if not _try_lock(lock.fileno()):
             progress("waiting: another khantui builds etcd at this moment")
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -104,6 +113,7 @@ def build(progress: Progress) -> EtcdBinary:
     return EtcdBinary(target, version)
 
 
+_CORRECT = "set it to the path of another etcd, or unset it, and one is found or built"
 _ADVICE = "install etcd 3.4 or newer (not 3.5.0 to 3.5.2), or set KHANTUI_ETCD to one"
 
 
@@ -127,11 +137,11 @@ def _build(target: Path, progress: Progress) -> None:
         argv = [*go, "build", "-trimpath", "-ldflags=-s -w", "-o", str(new), "."]
         environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOWORK": "off"}
         environment.setdefault("HOME", folder)
-        process = subprocess.Popen(
+        with subprocess.Popen(
             argv, cwd=copied, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        said = _report(process, progress)
-        if process.wait():
+        ) as process:
+            said = _report(process, progress)
+        if process.returncode:
             raise StoreError(f"etcd could not be built: {said}", hint=_ADVICE)
         new.replace(target)
     progress(f"etcd {OURS} is built and kept in {target.parent}")
@@ -153,7 +163,7 @@ def _report(process: subprocess.Popen[str], progress: Progress) -> str:
 def _go() -> list[str] | None:
     """A Go toolchain: the machine's, or the one that comes as a Python package."""
     wanted = _wanted_go()
-    go = shutil.which("go") or ("/usr/local/go/bin/go" if Path("/usr/local/go/bin/go").exists() else None)
+    go = shutil.which("go") or (str(USUAL_GO) if USUAL_GO.exists() else None)
     if go and _go_version(go) >= wanted:
         return [go]
     uv = shutil.which("uv") or _beside("uv")
