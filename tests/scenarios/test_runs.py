@@ -285,3 +285,14 @@ async def _archived(world: World, run_id: str, stage: str) -> None:
     async with asyncio.timeout(20):
         while not world.layout.archived_log(run_id, stage, 1).exists():
             await asyncio.sleep(0.01)
+
+
+async def test_a_run_cancelled_as_it_begins_ends_without_the_grace(world: World) -> None:
+    await world.apply("p", stages={"a": {"script": "sleep 600"}})
+    async with world.engine():
+        for _ in range(3):
+            run_id = await world.start("p")
+            await world.until(run_id, lambda _, stages: "a" in stages)
+            await world.ask(run_id, "cancel")
+            run = await world.ended(run_id, limit=8)  # the grace is 10 s
+            assert run.state == "cancelled"

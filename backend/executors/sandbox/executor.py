@@ -256,14 +256,22 @@ class SandboxExecutor:
 
     async def _end(self, running: Running, grace: float) -> None:
         """SIGTERM to all, and what is still there after the grace is killed with the namespace it lives in."""
-        root = running.process.pid
-        child = running.folder.said().get("child-pid")
-        for pid in reversed(tree(root)):
-            if pid not in (root, child) or self._bwrap is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM)
-        await asyncio.sleep(grace)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace
+        # of an attempt that has hardly begun there may be nobody yet who could be asked
+        while not self._ask(running) and loop.time() < deadline:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(deadline - loop.time())
         self._kill(running)
+
+    def _ask(self, running: Running) -> bool:
+        """SIGTERM to all but the sandbox's own processes; False if there is nobody else."""
+        root, child = running.process.pid, running.folder.said().get("child-pid")
+        asked = [pid for pid in reversed(tree(root)) if pid not in (root, child) or self._bwrap is None]
+        for pid in asked:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        return bool(asked) and (self._bwrap is None or child is not None)
 
     def _kill(self, running: Running) -> None:
         child = running.folder.said().get("child-pid")
