@@ -14,7 +14,7 @@ MOST = 10_000  # files
 def pack(files: Mapping[str, tuple[bytes, bool]]) -> bytes:
     """A tar of `files`: path -> (content, executable). Paths are relative, with /."""
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path in sorted(files):
             content, executable = files[path]
             member = tarfile.TarInfo(path)

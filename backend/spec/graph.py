@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from itertools import product
+from operator import itemgetter
 
 from msgspec import Struct
 
@@ -150,7 +151,7 @@ def _shape(instances: dict[str, Instance], durations: Mapping[str, float]) -> Pl
     longest: dict[str, tuple[float, str]] = {}  # to the end of each: seconds, and which one before it
     for name, instance in instances.items():
         level[name] = 1 + max((level[n] for n in instance.needs), default=-1)
-        before = max(((longest[n][0], n) for n in instance.needs), default=(0.0, ""))
+        before = max(((longest[n][0], n) for n in instance.needs), key=itemgetter(0), default=(0.0, ""))
         longest[name] = (before[0] + durations.get(instance.stage, 1.0), before[1])
     levels: list[list[str]] = [[] for _ in range(1 + max(level.values(), default=-1))]
     for name, number in level.items():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")
-_TERM = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
-_CPU = re.compile(r"(\d+(?:\.\d+)?)(m?)")
-_MEMORY = re.compile(r"(\d+(?:\.\d+)?)([KMGTP]i?|k)?B?")
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+", re.ASCII)
+_TERM = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])", re.ASCII)
+_CPU = re.compile(r"(\d+(?:\.\d+)?)(m?)", re.ASCII)
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?)([KMGTP]i?|k)?B?", re.ASCII)
 _POWERS = {"K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 
 
