@@ -23,9 +23,12 @@ import tempfile
 from hashlib import sha256
 from pathlib import Path
 
+from backend.clock import SystemClock
 from backend.errors import StoreError, StoreUnavailable
 from backend.store import bound
+from backend.store.etcd import EtcdStore
 from backend.store.server_binary import EtcdBinary
+from backend.store.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +49,7 @@ class EmbeddedEtcd:
         self._quota = quota
         self._process: asyncio.subprocess.Process | None = None
         self._supervisor: asyncio.Task[None] | None = None
+        self._upkeep: asyncio.Task[None] | None = None
         self._lock = -1  # descriptor
         self._fresh = self._folder / "fresh"
         self.restarts = 0
@@ -69,6 +73,7 @@ class EmbeddedEtcd:
             self._release_lock()
             raise
         self._supervisor = asyncio.create_task(self._supervise())
+        self._upkeep = asyncio.create_task(self._look_after())
 
     async def ready(self, limit: float = 60.0) -> None:
         """Wait until it answers, at most `limit` seconds. Raises StoreUnavailable with the last words of its log."""
@@ -84,9 +89,10 @@ class EmbeddedEtcd:
 
     async def stop(self) -> None:
         """End it, politely first."""
-        if self._supervisor is not None:
-            self._supervisor.cancel()
-            await asyncio.gather(self._supervisor, return_exceptions=True)
+        tasks = [task for task in (self._supervisor, self._upkeep) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         process = self._process
         if process is not None and process.returncode is None:
             process.terminate()
@@ -134,6 +140,13 @@ class EmbeddedEtcd:
             pause = 0.1 if steady else min(pause * 2, 5.0)
             log.warning("etcd has ended (%d) and is started again: %s", code, self._last_words())
             await asyncio.sleep(pause)
+
+    async def _look_after(self) -> None:
+        store = EtcdStore([self.target])
+        try:
+            await Upkeep(store, SystemClock()).run()
+        finally:
+            await store.close()
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         path = self._folder / "etcd.log"
