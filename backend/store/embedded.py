@@ -36,7 +36,7 @@ CLIENT, PEER, HIDDEN = "c.sock:0", "p.sock:0", "h.sock:0"
 LONGEST = 100  # bytes of a socket's path; Linux takes 107
 LARGEST_LOG = 8 << 20
 QUOTA = 4 << 30
-TRIES = 5  # an etcd that ends so often before it ever listens never will
+TRIES = 4  # an etcd that ends so often before it ever listens never will
 
 
 class EmbeddedEtcd:

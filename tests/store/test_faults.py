@@ -63,7 +63,7 @@ async def test_killed_under_writers_it_loses_nothing_it_acknowledged_and_makes_n
     async with asyncio.TaskGroup() as tasks:
         for n in range(WRITERS):
             tasks.create_task(write(f"w/{n}"))
-        for _ in range(4):
+        for _ in range(3):
             before = sum(map(len, told.values()))
             async with asyncio.timeout(30):
                 while sum(map(len, told.values())) < before + 10 * WRITERS:

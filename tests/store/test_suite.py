@@ -306,8 +306,8 @@ async def test_a_lease_that_is_refreshed_stays(subject: Subject) -> None:
     store = subject.store
     lease = await store.grant(2)
     await store.commit([], [Put("a", b"1", lease)])
-    for _ in range(5):
-        await subject.elapse(0.8)
+    for _ in range(4):
+        await subject.elapse(0.7)
         assert 1.5 <= await store.keep_alive(lease) <= 3
     assert await read(store) == {"a": "1"}
 
