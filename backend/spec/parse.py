@@ -20,7 +20,7 @@ from backend.spec.model import (
     Retries,
     Stage,
 )
-from backend.spec.reader import Path, Reader
+from backend.spec.reader import Path, Reader, show
 from backend.spec.schema import violations
 
 T = TypeVar("T")
@@ -50,17 +50,26 @@ class Parsed:
             if not any(f.severity is Severity.ERROR and f.code in _VALUES for f in self.findings):
                 self.pipeline = pipeline
 
-    def position(self, path: Path, *, key: bool = False) -> Position:
-        """Where the value (or key) at a path stands; of a path that is not there, where its nearest parent does."""
+    def place(self, path: Path, *, key: bool = False) -> tuple[Path, Position]:
+        """What the document has at a path, and where it stands: the value, or its key.
+
+        Lists of artifacts are named by artifact in rules, and by index in documents. A path that is not there (a
+        default, something of a used stage) stands for its nearest parent.
+        """
         reader = self._reader
-        while True:
-            if key and path in reader.keys:
-                return reader.position(reader.keys[path])
-            if path in reader.values:
-                return reader.position(reader.values[path])
-            if not path:
-                return Position(1, 1)
-            path = path[:-1]
+        while path and path not in reader.values:
+            path = self._listed(path) or path[:-1]
+        offset = reader.keys.get(path) if key else None
+        return path, reader.position(reader.values.get(path, 0) if offset is None else offset)
+
+    def _listed(self, path: Path) -> Path | None:
+        found = self._reader.value
+        for part in path[:-1]:
+            try:
+                found = found[part]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return (*path[:-1], found.index(path[-1])) if isinstance(found, list) and path[-1] in found else None
 
     def report(
         self,
@@ -73,8 +82,8 @@ class Parsed:
         severity: Severity = Severity.ERROR,
     ) -> None:
         """Add a finding at a path."""
-        place = self.position(path, key=key)
-        self.findings.append(Finding(code, severity, show(path), place.line, place.column, message, suggestion))
+        there, place = self.place(path, key=key)
+        self.findings.append(Finding(code, severity, show(there), place.line, place.column, message, suggestion))
 
 
 _VALUES = frozenset(("bad-duration", "bad-quantity", "wrong-type"))
@@ -83,11 +92,6 @@ _VALUES = frozenset(("bad-duration", "bad-quantity", "wrong-type"))
 def parse(text: str) -> Parsed:
     """Read a document. `pipeline` is None if it has mistakes that leave no sense in it."""
     return Parsed(text)
-
-
-def show(path: Path) -> str:
-    """A JSON path as people write it: `$.stages.clean.run[0]`."""
-    return "$" + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path)
 
 
 class _Maker:
@@ -117,7 +121,7 @@ class _Maker:
                 for n, o in raw.get("outputs", {}).items()
             },
             stages={n: self._stage(s, ("stages", n)) for n, s in raw["stages"].items()},
-            concurrency=Concurrency(concurrency.get("limit"), concurrency.get("when_full", "queue")),
+            concurrency=Concurrency(_whole(concurrency.get("limit")), concurrency.get("when_full", "queue")),
             timeout=self._duration(raw, "timeout", ()),
             notify={event: tuple(names) for event, names in raw.get("notify", {}).items()},
         )
@@ -131,7 +135,7 @@ class _Maker:
         here = (*path, "retries")
         limits = raw.get("resources", {})
         made = Retries(
-            limit=retries.get("limit", 0),
+            limit=_whole(retries.get("limit")) or 0,
             delay=self._duration(retries, "delay", here) or 0.0,
             backoff=float(retries.get("backoff", 1)),
         )
@@ -165,14 +169,20 @@ class _Maker:
             return None
         try:
             return read(_text(raw[key]))
-        except (ValueError, OverflowError) as error:
-            self._parsed.report(code, (*path, key), str(error))
+        except ValueError as error:
+            message, _, suggestion = str(error).rpartition(": ")
+            self._parsed.report(code, (*path, key), message, suggestion)
             return None
 
 
 def _text(value: Any) -> str:
     """A scalar as a stage sees it in its environment."""
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+
+
+def _whole(number: float | None) -> int | None:
+    """A whole number, which JSON may write as 2.0."""
+    return None if number is None else int(number)
 
 
 def _artifacts(raw: Any) -> dict[str, str]:

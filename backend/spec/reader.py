@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 from typing import Any
 
@@ -22,10 +23,23 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"')
 _QUOTED = re.compile(r"'(?:[^'\\\n]|\\.)*'")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_NUMBERISH = re.compile(r"[+-]?\.?\d[\w.+-]*|[+-]Infinity")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _COMMENT = re.compile(r"//[^\n]*|#[^\n]*|/\*.*?\*/", re.DOTALL)
 _WORDS = {"true": True, "false": False, "null": None}
 _ALMOST = {"True": True, "False": False, "None": None, "TRUE": True, "FALSE": False, "NULL": None}
+
+
+def show(path: Path) -> str:
+    """A JSON path as people write it: `$.stages.clean.run[0]`, `$.environment["A B"]`."""
+    return "$" + "".join(map(_step, path))
+
+
+def _step(part: str | int) -> str:
+    if isinstance(part, int):
+        return f"[{part}]"
+    return f".{part}" if _PLAIN.fullmatch(part) else f"[{json.dumps(part, ensure_ascii=False)}]"
 
 
 class Stop(Exception):
@@ -53,11 +67,12 @@ class Reader:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if self._lines[middle] <= offset else (low, middle)
-        return Position(low + 1, offset - self._lines[low] + 1)
+        mark = int(low == 0 and offset > 0 and self.text.startswith("\ufeff"))  # editors do not count it
+        return Position(low + 1, offset - self._lines[low] + 1 - mark)
 
-    def _report(self, offset: int, code: str, message: str, suggestion: str = "") -> None:
+    def _report(self, offset: int, code: str, message: str, suggestion: str = "", path: Path = ()) -> None:
         place = self.position(min(offset, len(self.text)))
-        self.findings.append(Finding(code, Severity.ERROR, "$", place.line, place.column, message, suggestion))
+        self.findings.append(Finding(code, Severity.ERROR, show(path), place.line, place.column, message, suggestion))
 
     def _stop(self, offset: int, message: str, suggestion: str = "") -> Stop:
         self._report(offset, "syntax", message, suggestion)
@@ -88,7 +103,7 @@ class Reader:
 
     def _value(self, path: Path, depth: int) -> Any:
         if depth > DEEPEST:
-            raise self._stop(self.at, f"nested more than {DEEPEST} deep")
+            raise self._stop(self.at, f"nested more than {DEEPEST} deep", "no field of a document is so deep")
         self.values[path] = self.at
         sign = self.text[self.at : self.at + 1]
         if sign == "{":
@@ -97,28 +112,35 @@ class Reader:
             return self._array(path, depth)
         if sign in ('"', "'"):
             return self._string()
-        if number := _NUMBER.match(self.text, self.at):
+        if number := _NUMBERISH.match(self.text, self.at):
             self.at = number.end()
-            return self._number(number.group())
+            return self._number(number.group(), number.start())
         return self._word(sign)
 
-    def _number(self, digits: str) -> int | float:
-        if len(digits) > 40:
-            self._report(self.at - len(digits), "syntax", "that number is too long")
+    def _number(self, digits: str, start: int) -> int | float:
+        if not _NUMBER.fullmatch(digits):
+            shown = digits if len(digits) <= 40 else digits[:40] + "…"
+            self._report(start, "syntax", f"{shown} is no JSON number", f'if it is text, put it in quotes: "{shown}"')
             return 0
-        return float(digits) if any(c in digits for c in ".eE") else int(digits)
+        value = (float if any(c in digits for c in ".eE") else int)(digits) if len(digits) <= 40 else math.inf
+        if math.isinf(value):
+            self._report(start, "syntax", "that number is too large or too long", "if it is text, put it in quotes")
+            return 0
+        return value
 
     def _word(self, sign: str) -> Any:
         word = _WORD.match(self.text, self.at)
         if word is None:
-            what = f"a value was expected, not {sign!r}" if sign else "the text ends in the middle"
-            raise self._stop(self.at, what)
+            if not sign:
+                raise self._stop(self.at, "the text ends in the middle", "is the file whole?")
+            raise self._stop(self.at, f"a value was expected, not {sign!r}", 'e.g. "text", 1, true, [ or {')
         start, text = self.at, word.group()
         self.at = word.end()
         if text in _WORDS:
             return _WORDS[text]
         if text in _ALMOST:
-            self._report(start, "syntax", f"JSON writes {json.dumps(_ALMOST[text])}, not {text}")
+            right = json.dumps(_ALMOST[text])
+            self._report(start, "syntax", f"JSON writes {right}, not {text}", f"write {right}")
             return _ALMOST[text]
         self._report(start, "syntax", f"{text} is no JSON value", f'if it is text, put it in quotes: "{text}"')
         return text
@@ -157,19 +179,19 @@ class Reader:
                 key, self.at = word.group(), word.end()
                 self._report(at, "syntax", f"the key {key} must be in quotes", f'"{key}"')
             else:
-                raise self._stop(at, f"a key in quotes was expected, not {self.text[at]!r}")
+                raise self._stop(at, f"a key in quotes was expected, not {self.text[at]!r}", '"key": value')
             self._space()
             if self.text[self.at : self.at + 1] not in (":", "="):
-                raise self._stop(self.at, f'":" was expected after the key "{key}"')
+                raise self._stop(self.at, f'":" was expected after the key "{key}"', f'"{key}": value')
             if self.text[self.at] == "=":
-                self._report(self.at, "syntax", 'JSON writes ":" between key and value')
+                self._report(self.at, "syntax", 'JSON writes ":" between key and value', f'"{key}": value')
             self.at += 1
             self._space()
             here = (*path, key)
             if key in found:
                 first = self.position(self.keys[here])
                 self._report(at, "duplicate-key", f'"{key}" is here twice; the first is in line {first.line}',
-                             "delete or rename one")  # fmt: skip
+                             "delete or rename one", here)  # fmt: skip
                 self._value((*path, key, "\0again"), depth + 1)
             else:
                 self.keys[here] = at
@@ -191,7 +213,7 @@ class Reader:
         sign = self.text[self.at : self.at + 1]
         if not sign:
             line = self.position(start).line
-            raise self._stop(self.at, f'the {what} that begins in line {line} has no closing "{close}"')
+            raise self._stop(self.at, f'the {what} that begins in line {line} has no closing "{close}"', "add it")
         if sign == close:
             self.at += 1
         return sign != close
@@ -209,5 +231,5 @@ class Reader:
                 self._report(comma, "syntax", f'a comma before "{close}" is one too many', "delete it")
         elif sign and sign != close:
             if sign in "}]":
-                raise self._stop(self.at, f'"{close}" was expected, not "{sign}"')
+                raise self._stop(self.at, f'"{close}" was expected, not "{sign}"', "brackets close in pairs")
             self._report(end, "syntax", "a comma is missing here", "add it")

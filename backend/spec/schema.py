@@ -72,8 +72,8 @@ def _said(error: ValidationError) -> Iterator[Violation]:
     elif rule == "additionalProperties":
         yield from _unknown(error, path)
     elif rule == "required":
-        missing = next(name for name in wanted if name not in instance)
-        yield Violation("missing-key", path, f'"{missing}" is missing', f'add "{missing}": …', key=True)
+        for missing in (name for name in wanted if name not in instance):  # one error for each, that says not which
+            yield Violation("missing-key", path, f'"{missing}" is missing', f'add "{missing}": …', key=True)
     elif rule == "type":
         kinds = " or ".join(_TYPES[k] for k in (wanted if isinstance(wanted, list) else [wanted]))
         yield Violation("wrong-type", path, f"{_shown(error)}; it must be {kinds}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from backend.spec.interpolate import MOMENTS, RUN_NAMES, Context, InterpolationError, circle, fill, references
+from backend.spec.interpolate import MOMENTS, RUN_NAMES, Context, InterpolationError, circle, fill, references, resolve
 from backend.spec.model import Pipeline
 from backend.spec.reader import Path
 from backend.spec.rules.registry import WARNING, Remark, Surroundings, meant, rule
@@ -24,12 +24,20 @@ _SECRETS = {
     "a signed token (JWT)": re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\."),
     "a password in an address": re.compile(r"://[^/\s:@]+:[^/\s:@]{3,}@"),
 }
-_ODD_DAY = datetime(2024, 2, 29, 23, 59, tzinfo=UTC)
+_DAYS = (
+    datetime(1970, 1, 1, tzinfo=UTC),
+    datetime(2024, 2, 29, 12, tzinfo=UTC),
+    datetime(2100, 12, 31, 23, 59, tzinfo=UTC),
+)
 
 
 def _texts(pipeline: Pipeline) -> Iterator[tuple[Path, str]]:
     for name, text in pipeline.environment.items():
         yield ("environment", name), text
+    yield from _addresses(pipeline)
+
+
+def _addresses(pipeline: Pipeline) -> Iterator[tuple[Path, str]]:
     for name, declared in pipeline.inputs.items():
         if declared.uri:
             yield ("inputs", name, "uri"), declared.uri
@@ -60,33 +68,50 @@ def variables(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
 )
 def interpolation(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
     """Every `${…}` can be filled in, for every run."""
-    names = [*MOMENTS, *RUN_NAMES, *(f"parameters.{p}" for p in pipeline.parameters), *pipeline.environment]
+    variables = (*(f"parameters.{p}" for p in pipeline.parameters), *pipeline.environment)
+    names = dict.fromkeys((*MOMENTS, *RUN_NAMES, *variables))
+    wrong = False
     for path, text in _texts(pipeline):
-        try:
-            found = references(text)
-        except InterpolationError as error:
-            yield Remark("bad-interpolation", path, error.message, error.hint)
-            continue
-        for reference in found:
-            if reference.name not in names:
-                message = f"${{{reference.name}}} names nothing"
-                yield Remark("undeclared-variable", path, message, meant(reference.name, names))
-            elif reference.name in MOMENTS:
-                yield from _date(path, text)
+        for remark in _reference(path, text, names):
+            wrong = True
+            yield remark
     if found_circle := circle(pipeline.environment):
         message = f"these refer to one another: {' → '.join(found_circle)}"
         yield Remark("variable-cycle", ("environment", found_circle[0]), message, "one of them must be a plain value")
+    elif not wrong:
+        yield from _too_large(pipeline)
 
 
-def _date(path: Path, text: str) -> Iterator[Remark]:
-    everything = {r.name: "x" for r in references(text)}
-    parameters = {n.removeprefix("parameters."): "x" for n in everything if n.startswith("parameters.")}
-    for year in (1970, 2024, 2100):
+def _reference(path: Path, text: str, names: Mapping[str, None]) -> Iterator[Remark]:
+    try:
+        found = dict.fromkeys(r.name for r in references(text))
+        unknown = [name for name in found if name not in names]
+        for name in unknown:
+            yield Remark("undeclared-variable", path, f"${{{name}}} names nothing", meant(name, names))
+        if not unknown and any(moment in found for moment in MOMENTS):
+            parameters = {n.removeprefix("parameters."): "" for n in found}
+            for moment in _DAYS:
+                fill(text, Context(moment, parameters=parameters), dict.fromkeys(found, ""))
+    except InterpolationError as error:
+        yield Remark("bad-interpolation", path, error.message, error.hint)
+
+
+def _too_large(pipeline: Pipeline) -> Iterator[Remark]:
+    """Values that grow as they are put together."""
+    parameters = {n: p.default or max(p.choices, key=len, default="") for n, p in pipeline.parameters.items()}
+    context = Context(_DAYS[-1], "0" * 20, 1, pipeline.name, 1, parameters=parameters)
+    try:
+        environment = resolve(pipeline.environment, context)
+    except InterpolationError as error:
+        place = ("environment", error.variable) if error.variable else ("environment",)
+        message = error.message.removeprefix(f"environment.{error.variable}: ")
+        yield Remark("bad-interpolation", place, message, error.hint)
+        return
+    for path, text in _addresses(pipeline):
         try:
-            fill(text, Context(_ODD_DAY.replace(year=year, day=28), parameters=parameters), everything)
+            fill(text, context, environment)
         except InterpolationError as error:
             yield Remark("bad-interpolation", path, error.message, error.hint)
-            return
 
 
 @rule(
