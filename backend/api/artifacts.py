@@ -9,8 +9,9 @@ from typing import Literal
 
 from starlette.responses import FileResponse, Response, StreamingResponse
 
+from backend.api import cursor
 from backend.api.call import Call, answer
-from backend.api.operations import operation
+from backend.api.operations import PAGING, operation
 from backend.api.runs import find, loaded_of, records
 from backend.api.wire import ArtifactView, Page
 from backend.errors import InvalidRequest, NotFound
@@ -22,12 +23,12 @@ from backend.store.records import External
 Role = Literal["input", "intermediate", "output"]
 
 
-@operation("GET", "/runs/{run}/artifacts", answer=Page, items=ArtifactView)
+@operation("GET", "/runs/{run}/artifacts", answer=Page, items=ArtifactView, query=PAGING)
 async def list_artifacts(call: Call) -> Response:
     """What a run has read from outside and written, entry by entry"""
     kv = await find(call)
     views = await _views(call, decode(kv.value, Run))
-    return answer(Page(views, None, len(views), kv.modified))
+    return answer(cursor.part(call, views, kv.modified))
 
 
 @operation(

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
+from backend.api.wire import Page
 from backend.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from backend.api.call import Call
 
 
 class Cursor(Struct, frozen=True):
@@ -31,3 +37,12 @@ def unpack(text: str) -> Cursor | None:
         return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=Cursor)
     except (binascii.Error, msgspec.DecodeError, ValueError) as error:
         raise InvalidRequest("this cursor is none of ours", hint="take it from the page before") from error
+
+
+def part(call: Call, items: Sequence[Any], revision: int) -> Page:
+    """The page that is asked for of a list that was made whole. Raises InvalidRequest."""
+    at = unpack(call.text("cursor"))
+    begin = int(at.key) if at and at.key.isdecimal() else 0
+    end = begin + call.limit
+    following = pack(Cursor(revision, str(end))) if end < len(items) else None
+    return Page(list(items[begin:end]), following, len(items), revision)

@@ -356,13 +356,10 @@ async def _sorted(call: Call, selection: Selection, sort: str) -> Page:
                     f"more than {MOST_SORTED} runs cannot be sorted by {field}", hint="narrow the filter"
                 )
     found.sort(key=lambda each: str(getattr(each[0], field) or ""), reverse=sort.startswith("-"))
-    at = cursor.unpack(call.text("cursor"))
-    begin = int(at.key) if at and at.key.isdigit() else 0
+    page = cursor.part(call, found, revision or call.services.feed.revision)
     with_stages = "stages" in call.texts("include")
-    items = [await _listed(call, run, m, with_stages) for run, m in found[begin : begin + call.limit]]
-    rest = begin + len(items) < len(found)
-    following = cursor.pack(cursor.Cursor(revision, str(begin + len(items)))) if rest else None
-    return Page(items, following, len(found), revision or call.services.feed.revision)
+    page.items[:] = [await _listed(call, run, modified, with_stages) for run, modified in page.items]
+    return page
 
 
 async def _listed(call: Call, run: Run, revision: int, with_stages: bool) -> RunView:

@@ -8,8 +8,9 @@ from datetime import datetime
 from msgspec.structs import replace
 from starlette.responses import Response
 
+from backend.api import cursor
 from backend.api.call import Call, answer
-from backend.api.operations import operation
+from backend.api.operations import PAGING, operation
 from backend.api.views import run_view
 from backend.api.wire import Page, PauseSchedule, PutSchedule, RunView, ScheduleView
 from backend.errors import InvalidRequest, NotFound
@@ -27,7 +28,7 @@ from backend.store.records import create_run
 AHEAD = 5  # firings that a list shows
 
 
-@operation("GET", "/schedules", answer=Page, items=ScheduleView, query={"pipeline": "of this pipeline"})
+@operation("GET", "/schedules", answer=Page, items=ScheduleView, query={**PAGING, "pipeline": "of this pipeline"})
 async def list_schedules(call: Call) -> Response:
     """Schedules by name, each with its next firings"""
     views: list[ScheduleView] = []
@@ -38,7 +39,7 @@ async def list_schedules(call: Call) -> Response:
             schedule = decode(kv.value, Schedule)
             if wanted in ("", schedule.pipeline):
                 views.append(await _view(call, schedule, kv.modified))
-    return answer(Page(views, None, len(views), revision))
+    return answer(cursor.part(call, views, revision))
 
 
 @operation("GET", "/schedules/{name}", answer=ScheduleView)
@@ -137,13 +138,13 @@ async def run_schedule(call: Call) -> Response:
     return answer(run_view(run, revision), 201)
 
 
-@operation("GET", "/schedules/{name}/preview", answer=Page, items=datetime, query={"n": "how many (10)"})
+@operation("GET", "/schedules/{name}/preview", answer=Page, items=datetime, query={**PAGING, "n": "how many (10)"})
 async def preview_schedule(call: Call) -> Response:
     """When a schedule will fire next"""
     kv = await _find(call)
     schedule = decode(kv.value, Schedule)
     times = _next(schedule, call.services.clock.now(), call.number("n", 10, least=1, most=1000))
-    return answer(Page(list(times), None, len(times), kv.modified))
+    return answer(cursor.part(call, times, kv.modified))
 
 
 async def _set_paused(call: Call, paused: bool, reason: str) -> Response:

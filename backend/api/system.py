@@ -37,7 +37,7 @@ async def get_daemon(call: Call) -> Response:
     return answer(view)
 
 
-@operation("GET", "/images", answer=Page, items=ImageView)
+@operation("GET", "/images", answer=Page, items=ImageView, query=PAGING)
 async def list_images(call: Call) -> Response:
     """Images that stages can name, and whether they can run here"""
     services = call.services
@@ -50,7 +50,7 @@ async def list_images(call: Call) -> Response:
         )
         for image in services.images.values()
     ]
-    return answer(Page(views, None, len(views), 0))
+    return answer(cursor.part(call, views, 0))
 
 
 @operation(

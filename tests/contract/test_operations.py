@@ -196,3 +196,28 @@ async def test_the_journal_says_who_did_what(api: Service) -> None:
     )
     entry = (await api.ask("GET", "/audit", who="ann")).json()["items"][0]
     assert (entry["what"], entry["target"], entry["origin"]) == ("start_run", response.json()["id"], "unix")
+
+
+async def test_every_list_can_be_had_in_pages(api: Service, subtests: pytest.Subtests) -> None:
+    for name in ("a", "b", "c"):
+        await api.put(name, stages={"s": {"script": "true"}})
+        await api.begin(name)
+        await api.ask("PUT", f"/schedules/{name}", {"pipeline": name, "kind": "cron", "cron": ["@daily"]})
+    lists = ["/pipelines", "/runs", "/runs?sort=pipeline", "/schedules", "/schedules/a/preview", "/images", "/audit"]
+    for path in lists:
+        with subtests.test(path):
+            url = httpx.URL(f"/api/v1{path}")
+            whole = (await api.http.get(url)).json()["items"]
+            assert len(whole) >= 3
+            found, cursor = [], ""
+            while True:
+                params = {"limit": "2"} | ({"cursor": cursor} if cursor else {})
+                response = await api.http.get(url.copy_merge_params(params))
+                assert response.status_code == 200, response.text
+                page = response.json()
+                assert len(page["items"]) <= 2
+                found += page["items"]
+                if not page["cursor"]:
+                    break
+                cursor = page["cursor"]
+            assert found == whole

@@ -69,8 +69,8 @@ def test_etcd_is_killed_and_comes_back_by_itself(daemon: Daemon) -> None:
 def test_both_are_killed_at_once(daemon: Daemon) -> None:
     run_id = daemon.run("chain")
     daemon.until(run_id, lambda run: any(s["state"] == "running" for s in run["stages"]))
-    daemon.kill()
     daemon.kill_etcd()
+    daemon.kill()
     daemon.start()
     check(daemon, run_id)
 
