@@ -18,6 +18,7 @@ class Config(Struct, frozen=True):
     port: int | None  # loopback TCP beside the unix socket; 0: any free one
     sandboxed: bool
     slots: int  # how many attempts may run at once
+    limits: tuple[str, ...]  # NAME=VALUE, of what every attempt is held to
     etcd: tuple[str, ...]  # endpoints of an etcd that others run; empty: one of our own
     etcd_binary: Path | None
 
@@ -30,6 +31,13 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     parser.add_argument("--port", type=int, help="serve on loopback TCP as well (0: any free port)")
     parser.add_argument("--no-sandbox", action="store_true", help="run stages as bare processes, unconfined")
     parser.add_argument("--slots", type=int, default=_slots(), help="stages that run at once (%(default)s)")
+    parser.add_argument(
+        "--limit",
+        action="append",
+        default=os.environ.get("KHANTUI_LIMITS", "").split(),
+        metavar="NAME=VALUE",
+        help="what every stage is held to: processes=512, cpu-time=2h, file-size=10Gi",
+    )
     parser.add_argument(
         "--etcd",
         default=os.environ.get("KHANTUI_ETCD_ENDPOINTS", ""),
@@ -46,6 +54,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         port=given.port,
         sandboxed=not given.no_sandbox,
         slots=given.slots,
+        limits=tuple(given.limit),
         etcd=tuple(e.strip() for e in given.etcd.split(",") if e.strip()),
         etcd_binary=Path(binary) if binary else None,
     )

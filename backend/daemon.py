@@ -28,7 +28,7 @@ from backend.control.leader import Leader
 from backend.control.runs import Parts, RunController
 from backend.control.ticks import Ticker
 from backend.errors import KhanError
-from backend.executors.sandbox import SandboxExecutor, check
+from backend.executors.sandbox import SandboxExecutor, check, read_limits
 from backend.layout import Layout
 from backend.logs import LogStore
 from backend.store.catalogue import Catalogue
@@ -84,7 +84,7 @@ async def _run(config: Config) -> None:
         await asyncio.to_thread(check)
     else:
         log.warning("stages run WITHOUT a sandbox: they can do whatever this user can")
-    executor = SandboxExecutor(layout, SystemClock(), sandboxed=config.sandboxed)
+    executor = SandboxExecutor(layout, SystemClock(), sandboxed=config.sandboxed, limits=read_limits(config.limits))
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(_store(config, layout))
         stack.push_async_callback(executor.close)

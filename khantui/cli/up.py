@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 )
 @click.option("--no-sandbox", is_flag=True, help="Run stages as bare processes, unconfined.")
 @click.option("--slots", type=click.IntRange(min=1), metavar="N", help="How many stages run at once.")
+@click.option(
+    "--limit", "limits", multiple=True, metavar="NAME=VALUE",
+    help="Hold every stage to it: processes=512, cpu-time=2h, file-size=10Gi.",
+)  # fmt: skip
 @pass_session
-def up(session: Session, examples: bool, headless: bool, port: int | None, no_sandbox: bool, slots: int | None) -> int:
+def up(session: Session, /, examples: bool, headless: bool, **flags: Any) -> int:
     """Start the daemon on this machine, with an etcd of its own. Without --headless it ends when you leave.
 
     Example: khantui up --examples
@@ -32,7 +36,7 @@ def up(session: Session, examples: bool, headless: bool, port: int | None, no_sa
     if session.address:
         raise click.UsageError("up starts a daemon in a data folder: give --data DIR, not --address")
     os.environ.pop("KHANTUI_ADDRESS", None)  # that one is another daemon's
-    argv = daemon_argv(session, port=port, no_sandbox=no_sandbox, slots=slots)
+    argv = daemon_argv(session, **flags)
     if headless:
         if examples:
             _examples_beside(session)
@@ -62,7 +66,9 @@ def _serve(session: Session, argv: list[str], examples: bool) -> int:
         stop(session, child)
 
 
-def daemon_argv(session: Session, *, port: int | None, no_sandbox: bool, slots: int | None) -> list[str]:
+def daemon_argv(
+    session: Session, *, port: int | None, no_sandbox: bool, slots: int | None, limits: tuple[str, ...]
+) -> list[str]:
     """The command that is the daemon."""
     argv = [sys.executable, "-m", "backend", "--data", str(session.folder)]
     if port is not None:
@@ -71,6 +77,8 @@ def daemon_argv(session: Session, *, port: int | None, no_sandbox: bool, slots: 
         argv.append("--no-sandbox")
     if slots is not None:
         argv += ["--slots", str(slots)]
+    for limit in limits:
+        argv += ["--limit", limit]
     return argv
 
 

@@ -2,6 +2,6 @@
 
 from backend.executors.sandbox.check import check
 from backend.executors.sandbox.executor import SandboxExecutor
-from backend.executors.sandbox.limits import Limits
+from backend.executors.sandbox.limits import Limits, read_limits
 
-__all__ = ["Limits", "SandboxExecutor", "check"]
+__all__ = ["Limits", "SandboxExecutor", "check", "read_limits"]

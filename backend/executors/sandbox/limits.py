@@ -7,11 +7,14 @@ control groups are not everywhere ours to make.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from msgspec import Struct
 
+from backend.errors import ExecutorError
 from backend.run.state import Reason
+from backend.spec import quantity
 
 PAGE = 4096
 
@@ -27,10 +30,34 @@ class Limits(Struct, frozen=True):
         """What goes before the command so that the kernel's limits hold for it."""
         orders = []
         if self.cpu_time is not None:
-            orders.append(f"ulimit -t {self.cpu_time}")
+            # the soft limit's SIGXCPU tells what it was; the hard one's SIGKILL is for who does not listen
+            orders.append(f"ulimit -H -t {self.cpu_time + 5}; ulimit -S -t {self.cpu_time}")
         if self.file_size is not None:
             orders.append(f"ulimit -f {-(-self.file_size // 512)}")
         return ["/bin/sh", "-c", f'{"; ".join(orders)}; exec "$@"', "sh"] if orders else []
+
+
+def read_limits(given: Iterable[str]) -> Limits:
+    """From `processes=512`, `cpu-time=2h`, `file-size=10Gi`. Raises ExecutorError."""
+    found: dict[str, int] = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        if name not in _READ:
+            raise ExecutorError(f"there is no limit {name!r}", hint=f"limits: {', '.join(_READ)}")
+        try:
+            found[name.replace("-", "_")] = amount = int(_READ[name](value))
+        except ValueError as error:
+            raise ExecutorError(f"the limit {text!r} is not understood: {error}") from None
+        if amount < 1:
+            raise ExecutorError(f"the limit {text!r} leaves nothing")
+    return Limits(**found)
+
+
+_READ: dict[str, Callable[[str], float]] = {
+    "processes": int,
+    "cpu-time": quantity.duration,
+    "file-size": quantity.memory,
+}
 
 
 def show_size(size: int) -> str:
