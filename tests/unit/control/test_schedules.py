@@ -1,0 +1,317 @@
+"""Ticks and followers: one run for each, wherever the process dies, and whoever else tries at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from backend.clock import FakeClock
+from backend.control.followers import Followers
+from backend.control.ticks import Ticker
+from backend.errors import StoreUnavailable
+from backend.run.create import new_run
+from backend.run.ids import new_id
+from backend.run.state import Run, RunState, Trigger
+from backend.schedule.model import Schedule
+from backend.store import keys
+from backend.store.base import Condition, Delete, Put
+from backend.store.catalogue import Catalogue
+from backend.store.codec import decode, encode
+from backend.store.feed import Feed
+from backend.store.memory import MemoryStore
+from backend.store.records import PipelineHead, Version, change_run, create_run
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+TURNS = 300  # of the loop; far more than anything here needs
+DOCUMENT = {
+    "name": "p",
+    "parameters": {"region": {"default": "all"}},
+    "environment": {"R": "${parameters.region}"},
+    "stages": {"a": {"image": "shell", "script": "true"}},
+}
+
+
+class Flaky(MemoryStore):
+    """A store whose commits fail now and then: `fails` says of which, and whether they were carried out."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.commits = 0
+        self.fails: dict[int, str] = {}
+
+    async def commit(self, conditions: list[Condition], changes: list[Put | Delete]) -> int | None:
+        self.commits += 1
+        how = self.fails.get(self.commits, "")
+        if how == "before":
+            raise StoreUnavailable("away")
+        revision = await super().commit(conditions, changes)
+        if how == "after":
+            raise StoreUnavailable("away")
+        return revision
+
+
+class Scene:
+    """A store with pipelines and schedules, and processes that watch it."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock(NOON)
+        self.store = Flaky(self.clock)
+
+    async def pipeline(self, name: str = "p") -> None:
+        await self.store.commit([], [
+            Put(keys.pipeline(name), encode(PipelineHead(name, 1))),
+            Put(keys.version(name, 1), encode(Version(name, 1, json.dumps(DOCUMENT | {"name": name}), ""))),
+        ])  # fmt: skip
+
+    async def put(self, schedule: Schedule) -> None:
+        await self.store.commit([], [Put(keys.schedule(schedule.name), encode(schedule))])
+
+    async def schedule(self, name: str = "s") -> Schedule:
+        found = await self.store.get(keys.schedule(name))
+        assert found is not None
+        return decode(found.value, Schedule)
+
+    async def runs(self) -> list[Run]:
+        """Oldest first."""
+        found = [decode(kv.value, Run) async for page in self.store.scan(keys.RUNS) for kv in page.items]
+        return sorted(found, key=lambda run: (run.logical_time, run.id))
+
+    async def end(self, pipeline: str, state: RunState = RunState.SUCCEEDED, moment: datetime = NOON) -> Run:
+        """A run that has ended."""
+        loaded = await Catalogue(self.store).current(pipeline)
+        queued = new_run(loaded.pipeline, loaded.plan, identifier=new_id(moment), version=1, moment=moment,
+                         now=moment, parameters={}, trigger=Trigger())  # fmt: skip
+        await self.store.commit(*create_run(queued))
+        ended = replace(queued, state=state, ended=moment + timedelta(seconds=5))
+        await self.store.commit([], change_run(queued, ended))
+        return ended
+
+    @contextlib.asynccontextmanager
+    async def watching(self, *kinds: type[Ticker] | type[Followers]) -> AsyncIterator[None]:
+        """A process, until it is killed."""
+        feed = Feed(self.store)
+        tasks = [asyncio.create_task(feed.run())]
+        await feed.started.wait()
+        for kind in kinds or (Ticker,):
+            worker = kind(self.store, feed, Catalogue(self.store), self.clock, list)
+            tasks.append(asyncio.create_task(worker.run()))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def settle(self, turns: int = TURNS) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    async def advance(self, **span: float) -> None:
+        """Let time pass, in steps that no alarm of these tests can be missed in."""
+        left = timedelta(**span)
+        while left:
+            step = min(left, timedelta(minutes=10))
+            await self.clock.advance(step.total_seconds())
+            await self.settle(40)
+            left -= step
+        await self.settle()
+
+
+@pytest.fixture
+async def scene() -> Scene:
+    scene = Scene()
+    await scene.pipeline()
+    return scene
+
+
+def hourly(name: str = "s", **more: Any) -> Schedule:
+    return Schedule(name, "p", "cron", ("0 * * * *",), created=NOON, last_tick=NOON, **more)
+
+
+async def test_each_tick_makes_a_run_of_its_moment(scene: Scene) -> None:
+    await scene.put(hourly(zone="Europe/Berlin", parameters={"region": "eu"}))
+    async with scene.watching():
+        await scene.advance(hours=2)
+    runs = await scene.runs()
+    assert [r.logical_time.isoformat() for r in runs] == ["2026-03-02T14:00:00+01:00", "2026-03-02T15:00:00+01:00"]
+    assert {(r.trigger.kind, r.trigger.schedule, r.zone, r.parameters["region"]) for r in runs} == {
+        ("schedule", "s", "Europe/Berlin", "eu")
+    }
+    schedule = await scene.schedule()
+    assert (schedule.last_tick, schedule.last_run) == (NOON + timedelta(hours=2), runs[-1].id)
+
+
+@pytest.mark.parametrize("turns", range(0, 46))
+async def test_a_process_killed_at_any_moment_makes_no_run_twice_and_loses_none(scene: Scene, turns: int) -> None:
+    await scene.put(hourly(catch_up="all"))
+    async with scene.watching():
+        await scene.settle()
+        await scene.clock.advance(3 * 3600 + 1)  # three are due at once
+        await scene.settle(turns)
+    async with scene.watching():
+        await scene.settle()
+    assert [r.logical_time.hour for r in await scene.runs()] == [13, 14, 15]
+    assert (await scene.schedule()).last_tick == NOON + timedelta(hours=3)
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+@pytest.mark.parametrize("number", [1, 2, 3])
+async def test_a_commit_that_fails_is_made_good(scene: Scene, how: str, number: int) -> None:
+    await scene.put(hourly(catch_up="all"))
+    scene.store.fails = {scene.store.commits + number: how}
+    async with scene.watching():
+        await scene.advance(hours=3, minutes=1)
+    assert [r.logical_time.hour for r in await scene.runs()] == [13, 14, 15]
+
+
+async def test_two_processes_make_one_run(scene: Scene) -> None:
+    await scene.put(hourly())
+    async with scene.watching(), scene.watching():
+        await scene.advance(hours=2)
+    assert [r.logical_time.hour for r in await scene.runs()] == [13, 14]
+
+
+async def test_two_schedules_of_a_pipeline_make_a_run_each(scene: Scene) -> None:
+    await scene.put(hourly("s"))
+    await scene.put(hourly("t"))
+    async with scene.watching():
+        await scene.advance(hours=1)
+    assert {r.trigger.schedule for r in await scene.runs()} == {"s", "t"}
+
+
+async def test_a_paused_schedule_makes_none_and_what_is_resumed_goes_on(scene: Scene) -> None:
+    await scene.put(hourly(paused=True))
+    async with scene.watching():
+        await scene.advance(hours=2)
+        assert await scene.runs() == []
+        await scene.put(replace(hourly(), last_tick=scene.clock.now()))
+        await scene.advance(hours=1)
+    assert [r.logical_time.hour for r in await scene.runs()] == [15]
+
+
+async def test_once_is_once(scene: Scene) -> None:
+    await scene.put(Schedule("s", "p", "once", at=NOON + timedelta(minutes=30), created=NOON, last_tick=NOON))
+    async with scene.watching():
+        await scene.advance(hours=3)
+    assert [r.logical_time.minute for r in await scene.runs()] == [30]
+    assert (await scene.schedule()).done
+
+
+async def test_a_change_counts_from_then_on(scene: Scene) -> None:
+    await scene.put(hourly())
+    async with scene.watching():
+        await scene.advance(minutes=50)
+        await scene.put(replace(hourly(), cron=("30 * * * *",), last_tick=scene.clock.now()))
+        await scene.advance(hours=1)
+    assert [f"{r.logical_time:%H:%M}" for r in await scene.runs()] == ["13:30"]
+
+
+async def test_a_deleted_schedule_fires_no_more(scene: Scene) -> None:
+    await scene.put(hourly())
+    async with scene.watching():
+        await scene.advance(hours=1)
+        await scene.store.commit([], [Delete(keys.schedule("s"))])
+        await scene.advance(hours=2)
+    assert len(await scene.runs()) == 1
+
+
+async def test_a_pipeline_that_is_gone_is_said_and_the_schedule_goes_on(scene: Scene) -> None:
+    await scene.put(hourly())
+    await scene.store.commit([], [Delete(keys.pipeline("p"))])
+    async with scene.watching():
+        await scene.advance(hours=1)
+        assert "made no run" in (await scene.schedule()).message
+        await scene.pipeline()
+        await scene.advance(hours=1)
+    assert [r.logical_time.hour for r in await scene.runs()] == [14]
+    assert (await scene.schedule()).message == ""
+
+
+async def test_many_schedules_at_one_moment(scene: Scene) -> None:
+    for number in range(200):
+        await scene.put(hourly(f"s{number}"))
+    async with scene.watching():
+        await scene.advance(hours=1)
+        await scene.settle(5000)
+    assert len(await scene.runs()) == 200
+
+
+def follows(name: str = "f", *causes: str) -> Schedule:
+    return Schedule(name, "q", "after", after=causes or ("p",), created=NOON)
+
+
+@pytest.fixture
+async def two(scene: Scene) -> Scene:
+    await scene.pipeline("q")
+    await scene.put(follows())
+    return scene
+
+
+async def followers(scene: Scene) -> list[Run]:
+    return [r for r in await scene.runs() if r.pipeline == "q"]
+
+
+async def test_a_good_run_is_followed_at_the_same_logical_time(two: Scene) -> None:
+    async with two.watching(Followers):
+        await two.settle()
+        first = await two.end("p", moment=NOON - timedelta(days=3))
+        await two.settle()
+    (run,) = await followers(two)
+    assert (run.logical_time, run.trigger.kind, run.trigger.run) == (first.logical_time, "after", first.id)
+    assert (await two.schedule("f")).last_run == run.id
+
+
+@pytest.mark.parametrize("state", [RunState.FAILED, RunState.CANCELLED])
+async def test_others_are_not_followed(two: Scene, state: RunState) -> None:
+    async with two.watching(Followers):
+        await two.end("p", state)
+        await two.settle()
+    assert await followers(two) == []
+
+
+@pytest.mark.parametrize("turns", range(0, 40))
+async def test_followers_killed_at_any_moment(two: Scene, turns: int) -> None:
+    async with two.watching(Followers):
+        await two.settle()
+        first, second = await two.end("p"), await two.end("p", moment=NOON + timedelta(minutes=1))
+        await two.settle(turns)
+    async with two.watching(Followers):
+        await two.settle()
+    assert [r.trigger.run for r in await followers(two)] == [first.id, second.id]
+
+
+async def test_what_ended_while_nobody_watched_is_followed(two: Scene) -> None:
+    await two.end("p")
+    async with two.watching(Followers), two.watching(Followers):
+        await two.settle()
+    assert len(await followers(two)) == 1
+    async with two.watching(Followers):
+        await two.settle()
+    assert len(await followers(two)) == 1
+
+
+async def test_a_paused_follower_follows_nothing(two: Scene) -> None:
+    await two.put(replace(follows(), paused=True))
+    async with two.watching(Followers):
+        await two.end("p")
+        await two.settle()
+        await two.put(follows())
+        await two.settle()
+    assert await followers(two) == []
+
+
+async def test_any_of_several_causes(two: Scene) -> None:
+    await two.pipeline("r")
+    await two.put(follows("f", "p", "r"))
+    async with two.watching(Followers):
+        await two.end("p")
+        await two.end("r", moment=NOON + timedelta(minutes=1))
+        await two.settle()
+    assert len(await followers(two)) == 2
