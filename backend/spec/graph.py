@@ -149,10 +149,13 @@ def _circle(needs: Mapping[str, Iterable[str]], stuck: set[str]) -> tuple[str, .
 def _shape(instances: dict[str, Instance], durations: Mapping[str, float]) -> Plan:
     level: dict[str, int] = {}
     longest: dict[str, tuple[float, str]] = {}  # to the end of each: seconds, and which one before it
+    begins: dict[str, tuple[int, tuple[float, str]]] = {}  # all instances of a stage need the same
     for name, instance in instances.items():
-        level[name] = 1 + max((level[n] for n in instance.needs), default=-1)
-        before = max(((longest[n][0], n) for n in instance.needs), key=itemgetter(0), default=(0.0, ""))
-        longest[name] = (before[0] + durations.get(instance.stage, 1.0), before[1])
+        if instance.stage not in begins:
+            before = max(((longest[n][0], n) for n in instance.needs), key=itemgetter(0), default=(0.0, ""))
+            begins[instance.stage] = 1 + max((level[n] for n in instance.needs), default=-1), before
+        level[name], (seconds, previous) = begins[instance.stage]
+        longest[name] = (seconds + durations.get(instance.stage, 1.0), previous)
     levels: list[list[str]] = [[] for _ in range(1 + max(level.values(), default=-1))]
     for name, number in level.items():
         levels[number].append(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import backend.spec.rules.access
@@ -17,6 +18,9 @@ from backend.spec.rules.registry import CODES, RULES, Other, Surroundings
 from backend.spec.uses import take
 
 __all__ = ["CODES", "Other", "Report", "Surroundings", "lint"]
+
+
+MOST = 100  # findings of one rule: who has mended those asks again
 
 
 class Report:
@@ -72,7 +76,7 @@ def with_uses(pipeline: Pipeline, around: Surroundings) -> Pipeline:
 
 def _apply(parsed: Parsed, pipeline: Pipeline, around: Surroundings) -> None:
     for rule in RULES:
-        for remark in rule(pipeline, around):
+        for remark in islice(rule(pipeline, around), MOST):
             parsed.report(
                 remark.code, remark.path, remark.message, remark.suggestion, key=remark.key, severity=remark.severity
             )

@@ -24,6 +24,8 @@ _TYPES = {
 }
 _NAMES = "names have a small letter first, then small letters, digits, - and _ (63 at most)"
 
+_LABELS = "labels have small letters, digits, and between them . _ / and - (63 at most)"
+
 
 class Violation(NamedTuple):
     """Where a document differs from the schema: `key` says that the place is the key, not its value."""
@@ -44,9 +46,15 @@ def schema() -> dict[str, Any]:
 
 @cache
 def _validator() -> Validator:
-    from jsonschema import Draft202012Validator  # slow to import; `khantui --help` does without
+    from jsonschema import Draft202012Validator, ValidationError  # slow to import; `khantui --help` does without
+    from jsonschema.validators import extend
 
-    validator: Validator = Draft202012Validator(schema())
+    def unique(_: Validator, wanted: bool, value: Any, __: Any) -> Iterator[ValidationError]:
+        """Its own compares each with each where types are mixed."""
+        if wanted and isinstance(value, list) and len({json.dumps(v, sort_keys=True) for v in value}) < len(value):
+            yield ValidationError("an entry twice")
+
+    validator: Validator = extend(Draft202012Validator, {"uniqueItems": unique})(schema())  # type: ignore[no-untyped-call]
     return validator
 
 
@@ -68,7 +76,8 @@ def _said(error: ValidationError) -> Iterator[Violation]:
         else:
             yield Violation("wrong-type", path, f"{_shown(error)}; it must be a list of artifacts", '["name", …]')
     elif "propertyNames" in error.absolute_schema_path:
-        yield Violation("bad-name", (*path, instance), f"{instance!r} cannot be a name", _NAMES, key=True)
+        hint = _LABELS if path[-1:] == ("labels",) else _NAMES
+        yield Violation("bad-name", (*path, instance), f"{instance!r} cannot be a name", hint, key=True)
     elif rule == "additionalProperties":
         yield from _unknown(error, path)
     elif rule == "required":
@@ -83,23 +92,27 @@ def _said(error: ValidationError) -> Iterator[Violation]:
     elif rule == "pattern":
         yield Violation("bad-name", path, f"{error.instance!r} cannot be a name", _NAMES)
     else:
-        yield Violation(*_bound(rule, error, path))
+        yield _bound(rule, error, path)
 
 
-def _bound(rule: str, error: ValidationError, path: tuple[str | int, ...]) -> tuple[str, tuple[str | int, ...], str]:
+def _bound(rule: str, error: ValidationError, path: tuple[str | int, ...]) -> Violation:
     where = path[-1] if path else "the document"
-    limit = error.validator_value
+    limit = cast(Any, error.validator_value)
+    if rule == "enum":
+        known = [str(word) for word in limit]
+        close = difflib.get_close_matches(str(error.instance), known, 1)
+        hint = f"did you mean {close[0]!r}?" if close else ""
+        return Violation("bad-value", path, f"{_shown(error)}; it must be one of {', '.join(known)}", hint)
     words = {
-        "minimum": f"{where} must be {limit} or more",
-        "minLength": f"{where} must not be empty",
-        "maxLength": f"{where} is longer than {limit} characters",
-        "minItems": f"{where} must not be empty",
-        "minProperties": f"{where} must not be empty",
-        "maxProperties": f"{where} has more than {limit} entries",
-        "uniqueItems": f"{where} has an entry twice",
-        "enum": f"{error.instance!r} is none of {', '.join(map(str, limit)) if isinstance(limit, list) else limit}",
+        "minimum": f"must be {limit} or more",
+        "minLength": "must not be empty",
+        "maxLength": f"must not be longer than {limit} characters",
+        "minItems": "must not be empty",
+        "minProperties": "must not be empty",
+        "maxProperties": f"must not have more than {limit} entries",
+        "uniqueItems": "must not have an entry twice",
     }
-    return "bad-value", path, words.get(rule, error.message)
+    return Violation("bad-value", path, f"{where} {words.get(rule, error.message)}")
 
 
 def _unknown(error: ValidationError, path: tuple[str | int, ...]) -> Iterator[Violation]:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from backend.spec.model import Pipeline
 from backend.spec.reader import Path
-from backend.spec.rules.registry import WARNING, Remark, Surroundings, meant, rule, stages
+from backend.spec.rules.registry import WARNING, Remark, Surroundings, meant, open_ended, rule, stages
 
 _SCHEMES = ("file", "s3", "gs", "az", "http", "https")
 
@@ -52,12 +52,11 @@ def declared(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
     known = _declared(pipeline)
     for path, _name, stage in stages(pipeline):
         for kind, artifacts in (("inputs", stage.inputs), ("outputs", stage.outputs)):
-            for index, (alias, artifact) in enumerate(artifacts.items()):
+            for alias, artifact in artifacts.items():
                 if artifact not in known:
                     close = meant(artifact, known) if known else ""
                     hint = close if close.startswith("did") else f'declare it: "intermediates": {{"{artifact}": {{}}}}'
-                    place = (*path, kind, index if alias == artifact else alias)
-                    yield Remark("undeclared-artifact", place, f"{artifact!r} is not declared", hint)
+                    yield Remark("undeclared-artifact", (*path, kind, alias), f"{artifact!r} is not declared", hint)
 
 
 @rule(
@@ -68,22 +67,26 @@ def declared(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
 def written(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
     """Each intermediate and output is written by one stage."""
     writers = _writers(pipeline)
+    all_known = not open_ended(pipeline, "outputs")
     for kind, names in (("intermediates", pipeline.intermediates), ("outputs", pipeline.outputs)):
         for name in names:
-            if name not in writers and not any(s.uses and not s.outputs for s in pipeline.stages.values()):
+            if name not in writers and all_known:
                 message = f"no stage writes {name!r}"
                 yield Remark("never-written", (kind, name), message, 'add it to the "outputs" of a stage', key=True)
     for artifact, who in writers.items():
         if artifact in pipeline.inputs:
-            place: Path = ("stages", who[0], "outputs")
-            yield Remark(
-                "writes-input", place, f"{artifact!r} is an input; stages cannot write it", "declare it as an output"
-            )
+            message = f"{artifact!r} is an input; stages cannot write it"
+            yield Remark("writes-input", _listed(pipeline, who[0], artifact), message, "declare it as an output")
         if len(who) > 1:
             message = f"{artifact!r} is written by {' and '.join(who)}"
-            yield Remark(
-                "written-twice", ("stages", who[1], "outputs"), message, "let each write an artifact of its own"
-            )
+            place = _listed(pipeline, who[1], artifact)
+            yield Remark("written-twice", place, message, "let each write an artifact of its own")
+
+
+def _listed(pipeline: Pipeline, stage: str, artifact: str) -> Path:
+    """Where a stage says that it writes an artifact; the last place, if it says so twice."""
+    aliases = [alias for alias, written_one in pipeline.stages[stage].outputs.items() if written_one == artifact]
+    return ("stages", stage, "outputs", aliases[-1])
 
 
 @rule(
@@ -93,9 +96,15 @@ def written(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
 )
 def read(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
     """What is there is there for something."""
-    readers = _read(pipeline)
-    if any(s.uses and not s.inputs for s in pipeline.stages.values()):
+    for path, _name, stage in stages(pipeline):
+        written_here = set(stage.outputs.values())
+        for alias, artifact in stage.inputs.items():
+            if artifact in written_here:
+                message = f"it reads {artifact!r}, which it writes itself"
+                yield Remark("reads-itself", (*path, "inputs", alias), message, "let it read something else")
+    if open_ended(pipeline, "inputs"):
         return
+    readers = _read(pipeline)
     for name in pipeline.intermediates:
         if name not in readers:
             yield Remark("never-read", ("intermediates", name), f"no stage reads {name!r}",
@@ -103,9 +112,6 @@ def read(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
     for name in pipeline.inputs:
         if name not in readers:
             yield Remark("unused-input", ("inputs", name), f"no stage reads {name!r}", "delete it", WARNING, key=True)
-    for path, _name, stage in stages(pipeline):
-        for artifact in set(stage.inputs.values()) & set(stage.outputs.values()):
-            yield Remark("reads-itself", (*path, "inputs"), f"it reads {artifact!r}, which it writes itself")
 
 
 @rule(
@@ -127,12 +133,12 @@ def places(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
 
 
 def _uri(path: Path, uri: str) -> Iterable[Remark]:
-    if uri.startswith("${"):
-        return
+    if uri.startswith("${") or uri.partition("://")[2].startswith("${"):
+        return  # what it is shows only in a run
     try:
         parts = urlsplit(uri)
     except ValueError as error:
-        yield Remark("bad-uri", path, f"{uri!r} is no address: {error}")
+        yield Remark("bad-uri", path, f"this is no address: {error}", "file:///… with the whole path")
         return
     if not parts.scheme:
         hint = f"file://{uri}" if uri.startswith("/") else "file:///… with the whole path"
@@ -143,7 +149,7 @@ def _uri(path: Path, uri: str) -> Iterable[Remark]:
         )
     elif parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/")):
         yield Remark(
-            "bad-uri", path, f"{uri!r} is relative; the daemon has no folder of yours", "file:///… with the whole path"
+            "bad-uri", path, "this is relative; the daemon has no folder of yours", "file:///… with the whole path"
         )
     elif parts.scheme != "file":
         message = f"{parts.scheme}:// cannot be reached yet: a stage that needs it will fail"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from backend.spec.bundle import LARGEST
@@ -20,6 +20,7 @@ _FILE = re.compile(r"(?:[\w.-]+/)*[\w-]+\.(?:py|R|r|sh|sql|js|jl|pl|rb)")
 )
 def listed(pipeline: Pipeline, around: Surroundings) -> Iterator[Remark]:
     """What is listed is there and not too large."""
+    there = _with_folders(around.code or ())
     for index, name in enumerate(pipeline.code):
         path = PurePosixPath(name)
         place = ("code", index)
@@ -27,7 +28,7 @@ def listed(pipeline: Pipeline, around: Surroundings) -> Iterator[Remark]:
             yield Remark(
                 "code-outside", place, f"{name!r} is outside of the document's folder", "put it beside the document"
             )
-        elif around.code is not None and not _has(around.code, name):
+        elif around.code is not None and name.rstrip("/") not in there:
             yield Remark("code-missing", place, f"there is no {name!r} beside the document", meant(name, around.code))
     if around.code is not None:
         size = sum(around.code.values())
@@ -40,20 +41,21 @@ def listed(pipeline: Pipeline, around: Surroundings) -> Iterator[Remark]:
 @rule(code_unlisted="A stage runs a file that `code` does not list.")
 def ran(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
     """What stages run is among the code."""
+    listed_names = {name.rstrip("/") for name in pipeline.code}
     for path, _name, stage in stages(pipeline):
         if stage.uses:
             continue
         for index, word in enumerate(stage.run):
-            if _FILE.fullmatch(word) and not any(_covers(listed_name, word) for listed_name in pipeline.code):
+            if _FILE.fullmatch(word) and listed_names.isdisjoint(_with_folders([word])):
                 message = f"{word!r} is not among the code: the stage will not find it"
                 yield Remark("code-unlisted", (*path, "run", index), message, f'"code": ["{word}"]', WARNING)
 
 
-def _has(files: object, name: str) -> bool:
-    assert hasattr(files, "__iter__")
-    folder = name.rstrip("/") + "/"
-    return any(file == name or file.startswith(folder) for file in files)
-
-
-def _covers(listed_name: str, file: str) -> bool:
-    return file == listed_name or file.startswith(listed_name.rstrip("/") + "/")
+def _with_folders(files: Iterable[str]) -> set[str]:
+    """The files, and every folder that one of them is in."""
+    found = set(files)
+    for file in files:
+        folder = file
+        while (folder := folder.rpartition("/")[0]) and folder not in found:
+            found.add(folder)
+    return found

@@ -11,18 +11,25 @@ from datetime import UTC, datetime
 from backend.spec.interpolate import MOMENTS, RUN_NAMES, Context, InterpolationError, circle, fill, references, resolve
 from backend.spec.model import Pipeline
 from backend.spec.reader import Path
-from backend.spec.rules.registry import WARNING, Remark, Surroundings, meant, rule
+from backend.spec.rules.registry import WARNING, Remark, Surroundings, meant, rule, stages
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SECRET_NAME = re.compile(r"passw|secret|token|api_?key|private_?key|credential|access_?key", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(?:passw(?:or)?d|passphrase|secret|token|(?:api|private|access|secret)_?key|credentials?)(?![A-Za-z])",
+    re.IGNORECASE,
+)
+# what is told about a secret: where it is, of which kind
+_ABOUT = re.compile(
+    r"_(?:file|path|dir|url|uri|host|name|id|user|type|kind|table|column|field|ttl|count|limit)$", re.IGNORECASE
+)
 _SECRETS = {
     "an AWS access key": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
     "a GitHub token": re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,})"),
     "a Slack token": re.compile(r"\bxox[abposr]-[A-Za-z0-9-]{10,}"),
     "a Google API key": re.compile(r"\bAIza[0-9A-Za-z_-]{35}\b"),
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
-    "a signed token (JWT)": re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\."),
-    "a password in an address": re.compile(r"://[^/\s:@]+:[^/\s:@]{3,}@"),
+    "a signed token (JWT)": re.compile(r"\beyJ[A-Za-z0-9_-]{8,500}\.eyJ"),
+    "a password in an address": re.compile(r"://[^/\s:@]+:(?!\$)[^/\s:@]{3,}@"),
 }
 _DAYS = (
     datetime(1970, 1, 1, tzinfo=UTC),
@@ -49,7 +56,7 @@ def _addresses(pipeline: Pipeline) -> Iterator[tuple[Path, str]]:
 @rule(bad_variable="A variable's name that no shell could use, or that is Khantui's own.")
 def variables(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
     """Variables have names that programs can read."""
-    for name, text in pipeline.environment.items():
+    for name in pipeline.environment:
         place = ("environment", name)
         if not _VARIABLE.fullmatch(name):
             yield Remark(
@@ -57,8 +64,20 @@ def variables(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
             )
         elif name.startswith("KHAN_"):
             yield Remark("bad-variable", place, f"{name}: names with KHAN_ are Khantui's own", "rename it", key=True)
+
+
+@rule(nul="The character NUL, which no program can be given.")
+def nul(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
+    """No text that a program is given holds what ends a text for the system."""
+    texts = [*_texts(pipeline)]
+    for name, parameter in pipeline.parameters.items():
+        texts += [(("parameters", name, "default"), parameter.default or "")]
+        texts += [(("parameters", name, "choices", i), choice) for i, choice in enumerate(parameter.choices)]
+    for path, _name, stage in stages(pipeline):
+        texts += [((*path, "run", i), word) for i, word in enumerate(stage.run)]
+    for place, text in texts:
         if "\0" in text:
-            yield Remark("bad-variable", place, "a NUL cannot be in a variable's value")
+            yield Remark("nul", place, "a NUL is in this text, and no program can be given one", "delete \\u0000")
 
 
 @rule(
@@ -149,14 +168,16 @@ def secrets(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
     for name, stage in pipeline.stages.items():
         texts += [(("stages", name, "script"), stage.script)] if stage.script else []
         texts += [(("stages", name, "run", i), word) for i, word in enumerate(stage.run)]
+    texts += [(("parameters", name, "default"), p.default) for name, p in pipeline.parameters.items() if p.default]
     for path, text in texts:
+        named = str(path[1]) if path[0] in ("environment", "parameters") else ""
         kind = next((what for what, shape in _SECRETS.items() if shape.search(text)), "")
         if kind:
             yield Remark("pasted-secret", path, f"this looks like {kind}", hint)
-        elif path[0] == "environment" and _SECRET_NAME.search(str(path[1])) and _literal(text):
-            yield Remark("pasted-secret", path, f"{path[1]} looks like a secret, given in plain text", hint)
-        elif path[0] == "environment" and _random(text):
-            yield Remark("pasted-secret", path, f"{path[1]} looks like a random key", hint, WARNING)
+        elif _SECRET_NAME.search(named) and not _ABOUT.search(named) and _literal(text):
+            yield Remark("pasted-secret", path, f"{named} looks like a secret, given in plain text", hint)
+        elif named and _random(text):
+            yield Remark("pasted-secret", path, f"{named} looks like a random key", hint, WARNING)
 
 
 def _literal(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Literal
 
 from msgspec import Struct, field
 
@@ -45,7 +46,7 @@ class Remark(Struct, frozen=True):
     key: bool = False
 
 
-Rule = Callable[[Pipeline, Surroundings], Iterable[Remark]]
+Rule = Callable[[Pipeline, Surroundings], Iterator[Remark]]
 RULES: list[Rule] = []
 CODES: dict[str, str] = {
     "syntax": "The text is not JSON: a comma too many or too few, quotes, brackets, comments.",
@@ -73,11 +74,16 @@ def rule(**codes: str) -> Callable[[Rule], Rule]:
 
 def meant(name: str, known: Iterable[str]) -> str:
     """A suggestion: the nearest of the known names, or all of them where none is near."""
-    names = list(known)
+    names = sorted(known, key=lambda other: abs(len(other) - len(name)))[:500]  # looking at each takes a while
     close = difflib.get_close_matches(name, names, 1, 0.6)
     if close:
         return f"did you mean {close[0]!r}?"
     return f"known: {', '.join(sorted(names)[:12])}" if names else ""
+
+
+def open_ended(pipeline: Pipeline, kind: Literal["inputs", "outputs"]) -> bool:
+    """Whether a stage is another pipeline's that is not known here, and may read or write anything."""
+    return any(stage.uses and not getattr(stage, kind) for stage in pipeline.stages.values())
 
 
 def stages(pipeline: Pipeline) -> Iterator[tuple[Path, str, Stage]]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
-from math import prod
 
-from backend.spec.graph import Cycle, ordered
+from backend.spec.graph import Cycle, expand, ordered
 from backend.spec.images import is_reference
 from backend.spec.model import Pipeline
 from backend.spec.quantity import show_duration
-from backend.spec.rules.registry import INFO, WARNING, Remark, Surroundings, meant, rule, stages
+from backend.spec.reader import Path
+from backend.spec.rules.registry import INFO, WARNING, Remark, Surroundings, meant, open_ended, rule, stages
 
 MOST_INSTANCES = 5_000
 MOST_RETRIES = 50
+LONGEST_NAME = 200  # characters of an instance's name, which is a folder's as well
 LONGEST = 30 * 86_400.0
 _VALUE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -36,12 +38,14 @@ def image(pipeline: Pipeline, around: Surroundings) -> Iterator[Remark]:
                 )
         elif stage.image in around.images:
             if stage.image in around.missing:
-                yield Remark("image-unavailable", place, f"{stage.image}: {around.missing[stage.image]}", "", WARNING)
+                message = f"{stage.image}: {around.missing[stage.image]}"
+                yield Remark("image-unavailable", place, message, "install it there, or name another image", WARNING)
         elif not is_reference(stage.image):
             yield Remark("unknown-image", place, f"unknown image {stage.image!r}", meant(stage.image, around.images))
         elif around.executor == "sandbox":
             message = f"{stage.image} is a container image; the sandbox has only the programs of this machine"
-            yield Remark("image-unavailable", place, message, "it can run on Kubernetes", WARNING)
+            hint = f"it can run on Kubernetes; here: {', '.join(around.images)}"
+            yield Remark("image-unavailable", place, message, hint, WARNING)
 
 
 @rule(
@@ -75,6 +79,9 @@ def command(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
 def order(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
     """There is an order in which the stages can run."""
     known = {*pipeline.inputs, *(a for s in pipeline.stages.values() for a in s.outputs.values())}
+    unwritten = {*pipeline.intermediates, *pipeline.outputs} - known
+    if open_ended(pipeline, "outputs"):
+        unwritten = set()
     for path, name, stage in stages(pipeline):
         for index, other in enumerate(stage.after):
             if other not in pipeline.stages:
@@ -84,9 +91,7 @@ def order(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
                 yield Remark(
                     "never-starts", (*path, "after", index), "it waits for itself and can never start", "delete it"
                 )
-        lacking = [
-            a for a in stage.inputs.values() if a not in known and a in (*pipeline.intermediates, *pipeline.outputs)
-        ]
+        lacking = [artifact for artifact in stage.inputs.values() if artifact in unwritten]
         if lacking:
             message = f"it can never start: nobody writes {' and '.join(lacking)}"
             yield Remark("never-starts", path, message, "let a stage write it, or declare it as an input", key=True)
@@ -105,25 +110,52 @@ def order(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
 def each(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
     """`each` expands to something, and not to too much."""
     total = 0
-    for path, _name, stage in stages(pipeline):
+    for path, name, stage in stages(pipeline):
         for variable, values in stage.each.items():
             place = (*path, "each", variable)
             if not _VARIABLE.fullmatch(variable):
                 yield Remark("bad-each", place, f"{variable!r} cannot be a variable's name", "e.g. YEAR", key=True)
+            elif variable.startswith("KHAN_"):
+                message = f"{variable}: names with KHAN_ are Khantui's own"
+                yield Remark("bad-each", place, message, "rename it", key=True)
             if variable in pipeline.environment:
                 yield Remark("bad-each", place, f"{variable} is in the environment as well", "rename one", key=True)
             if not values:
                 yield Remark("bad-each", place, "no values: the stage would never run", '"YEAR": ["2025", "2026"]')
-            for value in dict.fromkeys(v for v in values if values.count(v) > 1):
-                yield Remark("bad-each", place, f"{value!r} is there twice", "delete one")
-            for value in (v for v in values if not _VALUE.fullmatch(v)):
-                hint = "letters, digits, _ . and - only: it becomes part of a name"
-                yield Remark("bad-each", place, f"{value!r} cannot be part of a name", hint)
-        count = prod(len(values) for values in stage.each.values())
-        total += count
-        if total > MOST_INSTANCES >= total - count:
-            message = f"{total:,} stages in one run; {MOST_INSTANCES:,} are the most"
-            yield Remark("too-wide", (*path, "each"), message, "let each do more", key=True)
+            yield from _each_value(place, values)
+        room = MOST_INSTANCES - total
+        count = 1
+        for values in stage.each.values():
+            count = min(count * len(values), MOST_INSTANCES + 1)
+        total = min(total + count, MOST_INSTANCES + 1)
+        if 0 <= room < count:
+            message = f"more than {MOST_INSTANCES:,} stages in one run"
+            yield Remark(
+                "too-wide", (*path, "each"), message, f"{MOST_INSTANCES:,} are the most: let each do more", key=True
+            )
+        elif count <= room and all(len(set(values)) == len(values) for values in stage.each.values()):
+            yield from _names((*path, "each"), [instance for instance, _, _ in expand(name, stage)])
+
+
+def _each_value(place: Path, values: tuple[str, ...]) -> Iterator[Remark]:
+    seen: set[str] = set()
+    for index, value in enumerate(values):
+        if value in seen:
+            yield Remark("bad-each", (*place, index), f"{value!r} is there twice", "delete one")
+        elif not _VALUE.fullmatch(value):
+            hint = "letters, digits, _ . and - only: it becomes part of a name"
+            yield Remark("bad-each", (*place, index), f"{value!r} cannot be part of a name", hint)
+        seen.add(value)
+
+
+def _names(place: Path, names: list[str]) -> Iterator[Remark]:
+    longest = max(names, key=len, default="")
+    if len(longest) > LONGEST_NAME:
+        message = f"{longest[:40]}… is a name of {len(longest)} characters"
+        yield Remark("bad-each", place, message, f"{LONGEST_NAME} are the most: shorter values, or fewer variables")
+    name, times = Counter(names).most_common(1)[0] if names else ("", 0)
+    if times > 1:  # 1.2 and 3, 1 and 2.3
+        yield Remark("bad-each", place, f"two instances are {name}", "use values without dots")
 
 
 @rule(
@@ -138,9 +170,8 @@ def limits(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
     for path, _name, stage in stages(pipeline):
         retries, place = stage.retries, (*path, "retries")
         if retries.limit > MOST_RETRIES:
-            yield Remark(
-                "senseless-retries", (*place, "limit"), f"{retries.limit} retries; {MOST_RETRIES} are the most"
-            )
+            message = f"{retries.limit} retries; {MOST_RETRIES} are the most"
+            yield Remark("senseless-retries", (*place, "limit"), message, '"limit": 2 helps against passing trouble')
         if retries.limit > 3 and retries.delay == 0:
             message = f"{retries.limit} retries without a pause hammer what is failing"
             yield Remark("senseless-retries", place, message, '"delay": "10s", "backoff": 2', WARNING)
@@ -148,14 +179,17 @@ def limits(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
             message = f"a backoff of {retries.backoff:g} makes each pause shorter than the one before"
             yield Remark("senseless-retries", (*place, "backoff"), message, "2 doubles each pause")
         if retries.max_delay < retries.delay:
-            yield Remark("senseless-retries", (*place, "max_delay"), "the longest pause is shorter than the first")
+            first, longest = show_duration(retries.delay), show_duration(retries.max_delay)
+            message = f"the longest pause ({longest}) is shorter than the first ({first})"
+            yield Remark("senseless-retries", (*place, "max_delay"), message, f'"max_delay": "{first}"')
         if not retries.limit and retries.delay:
             yield Remark("senseless-retries", place, "a pause but no retries", '"limit": 2', WARNING)
         if stage.timeout is not None:
             yield from _timeout(stage.timeout, (*path, "timeout"))
             if pipeline.timeout is not None and stage.timeout > pipeline.timeout:
                 message = f"the stage may take longer than the whole run ({show_duration(pipeline.timeout)})"
-                yield Remark("senseless-timeout", (*path, "timeout"), message, "", WARNING)
+                hint = "make one shorter or the other longer"
+                yield Remark("senseless-timeout", (*path, "timeout"), message, hint, WARNING)
         if stage.resources.memory is not None and stage.resources.memory < 1 << 20:
             message = f"{stage.resources.memory} bytes of memory are too little for any program"
             yield Remark("senseless-resources", (*path, "resources", "memory"), message, "e.g. 512Mi")
@@ -163,11 +197,12 @@ def limits(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
             yield Remark("senseless-resources", (*path, "resources", "cpu"), "no cpu at all", "e.g. 500m")
 
 
-def _timeout(seconds: float, path: tuple[str | int, ...]) -> Iterator[Remark]:
+def _timeout(seconds: float, path: Path) -> Iterator[Remark]:
     if seconds <= 0:
         yield Remark("senseless-timeout", path, "a time-out of 0: it would be killed at once", "e.g. 20m")
     elif seconds > LONGEST:
-        yield Remark("senseless-timeout", path, f"{show_duration(seconds)}: the longest is 30d", "", WARNING)
+        message = f"{show_duration(seconds)} of waiting before anybody hears of it"
+        yield Remark("senseless-timeout", path, message, "30d at most; cut the work into pieces", WARNING)
 
 
 @rule(unknown_stage="`uses` names a stage that the other pipeline does not have.")
@@ -175,11 +210,14 @@ def uses(pipeline: Pipeline, around: Surroundings) -> Iterator[Remark]:
     """What is used of other pipelines is there."""
     for path, _name, stage in stages(pipeline):
         where, _, other = stage.uses.partition("/")
-        if not where or around.others is None:
+        if not where:
             continue
         place = (*path, "uses")
         if where == pipeline.name:
-            yield Remark("unknown-pipeline", place, "a stage cannot use its own pipeline's", "")
+            message = "a stage cannot use one of its own pipeline"
+            yield Remark("unknown-pipeline", place, message, "write the stage out, or move it to a pipeline of its own")
+        elif around.others is None:
+            continue
         elif where not in around.others:
             yield Remark("unknown-pipeline", place, f"there is no pipeline {where!r}", meant(where, around.others))
         elif other not in around.others[where].stages:
