@@ -19,11 +19,16 @@ def check() -> str:
     except (OSError, subprocess.SubprocessError) as error:
         raise ExecutorError(f"{program} does not run: {error}") from error
     if tried.returncode:
-        raise ExecutorError(f"no sandbox can be made here: {tried.stderr.strip()}", hint=_way_out(tried.stderr))
+        raise ExecutorError(f"no sandbox can be made here: {tried.stderr.strip()}", hint=_way_out())
     return version.split()[-1] if version.split() else "?"
 
 
-def _way_out(said: str) -> str:
+def _way_out() -> str:
+    return f"{_permission()}; or start with --no-sandbox, which runs stages unconfined"
+
+
+def _permission() -> str:
+    """How user namespaces are to be had on this machine."""
     if _reads("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
         return (
             "AppArmor forbids user namespaces: install the system's bubblewrap and set KHANTUI_BWRAP=/usr/bin/bwrap, "
@@ -35,9 +40,7 @@ def _way_out(said: str) -> str:
         return "user namespaces are for root alone here: sysctl kernel.unprivileged_userns_clone=1"
     if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
         return "inside of a container: start it with --security-opt seccomp=unconfined, or privileged"
-    if "Operation not permitted" in said or "Permission denied" in said:
-        return "user namespaces are not permitted here; --no-sandbox runs stages unconfined"
-    return "--no-sandbox runs stages unconfined"
+    return "user namespaces are not permitted here"
 
 
 def _reads(path: str) -> str:

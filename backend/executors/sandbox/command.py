@@ -36,7 +36,9 @@ _ETC_NETWORK = ("resolv.conf", "hosts", "nsswitch.conf", "services", "protocols"
 def system() -> list[str]:
     """Arguments that are the same for every sandbox on this machine."""
     arguments = ["--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"]
-    arguments += ["--disable-userns", "--clearenv", "--hostname", "khantui", "--proc", "/proc", "--dev", "/dev"]
+    arguments += ["--disable-userns", "--clearenv", "--hostname", "khantui", "--dev", "/dev"]
+    # of a daemon that root runs, /proc/sys belongs to the stage's user: nothing there may be written
+    arguments += ["--proc", "/proc", "--remount-ro", "/proc"]
     for folder in SYSTEM:
         if folder.is_symlink():
             arguments += ["--symlink", str(folder.readlink()), str(folder)]

@@ -14,6 +14,7 @@ import signal
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from backend.clock import Clock
 from backend.errors import ExecutorError
@@ -71,6 +72,7 @@ class SandboxExecutor:
         self._seen: list[Observation] = []
         self._news = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
+        self._endings: set[asyncio.Task[None]] = set()
         self._write_users()
 
     def missing_tools(self) -> dict[str, str]:
@@ -126,8 +128,8 @@ class SandboxExecutor:
 
     async def close(self) -> None:
         """Let go. Attempts that run go on running."""
-        if self._watch is not None:
-            self._watch.cancel()
+        for task in (*self._endings, *((self._watch,) if self._watch else ())):
+            task.cancel()
         for running in self._running.values():
             if running.ending is not None:
                 running.ending.cancel()
@@ -148,14 +150,14 @@ class SandboxExecutor:
             return True
         said = folder.said()
         if "exit-code" in said:
-            self._conclude(spec.key, folder, int(said["exit-code"]), folder.ended_at())
+            self._conclude(spec.key, folder, said, folder.ended_at())
             return True
         process = self._alive(folder)
         if process is not None:
             self._adopt(spec.key, folder, process, spec.resources.memory)
             return True
         if not_started(folder):
-            self._conclude(spec.key, folder, 1, self._clock.now())
+            self._conclude(spec.key, folder, said, self._clock.now())
         elif "child-pid" in said:
             self._lose(spec.key, folder, said)
         else:
@@ -222,10 +224,8 @@ class SandboxExecutor:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(running.process.pid, os.WNOHANG)
         said = running.folder.said()
-        if "exit-code" in said:
-            self._conclude(running.key, running.folder, int(said["exit-code"]), self._clock.now())
-        elif not_started(running.folder):  # no command was run: what bubblewrap said is in the log
-            self._conclude(running.key, running.folder, 1, self._clock.now())
+        if "exit-code" in said or not_started(running.folder):  # or else no command was run: the log says why
+            self._conclude(running.key, running.folder, said, self._clock.now())
         else:
             self._lose(running.key, running.folder, said)
 
@@ -235,16 +235,37 @@ class SandboxExecutor:
             os.close(running.pidfd)
             running.pidfd = -1
 
-    def _conclude(self, key: AttemptKey, folder: Folder, code: int, at: datetime) -> None:
+    def _conclude(self, key: AttemptKey, folder: Folder, said: Mapping[str, Any], at: datetime) -> None:
+        """Say how it ended, as soon as nothing of it runs: outputs must not change once they are published."""
+        code = int(said.get("exit-code", 1))
         reason, words = outcome(code, folder, self._limits)
-        self._say(Observation(key, "exited", at, code, reason, words))
+        seen = Observation(key, "exited", at, code, reason, words)
+        child = self._end_namespace(folder, said)
+        if child is None:
+            self._say(seen)
+        else:
+            task = asyncio.create_task(self._say_after(child, seen))
+            self._endings.add(task)
+            task.add_done_callback(self._endings.discard)
 
-    def _lose(self, key: AttemptKey, folder: Folder, said: dict[str, object]) -> None:
-        """Its bubblewrap is gone and no exit code is known: whatever is left of it must not go on."""
+    async def _say_after(self, child: Process, seen: Observation) -> None:
+        while child.alive:
+            await asyncio.sleep(0.0005)
+        self._say(seen)
+
+    def _end_namespace(self, folder: Folder, said: Mapping[str, Any]) -> Process | None:
+        """Kill what a command has left behind, with the init of its namespace: that one, if it is still there."""
         child = said.get("child-pid")
-        if isinstance(child, int) and self._bwrap is not None and _belongs(child, folder):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
+        if self._bwrap is None or not isinstance(child, int) or not _belongs(child, folder):
+            return None
+        process = Process(child, start_of(child) or 0)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        return process if process.alive else None
+
+    def _lose(self, key: AttemptKey, folder: Folder, said: Mapping[str, Any]) -> None:
+        """Its bubblewrap is gone and no exit code is known: whatever is left of it must not go on."""
+        self._end_namespace(folder, said)
         if blamed := folder.blamed():
             self._say(Observation(key, "exited", self._clock.now(), None, *blamed))
         else:
