@@ -40,7 +40,10 @@ def pattern(text: str, *, is_regex: bool, ignore_case: bool) -> Any:
 def search(
     reader: LogReader, wanted: Any, *, start: int = 1, limit: int = 100, context: int = 0, seconds: float = 5.0
 ) -> Matches:
-    """The lines from `start` on that match, at most `limit`, for at most `seconds`."""
+    """The lines from `start` on that match, at most `limit`, for at most `seconds`.
+
+    Raises InvalidRequest for an expression that gets nowhere in that time.
+    """
     end = time.monotonic() + seconds
     found: list[Match] = []
     first = reader.lines(start, 1)
@@ -55,6 +58,11 @@ def search(
                 if len(found) >= limit:
                     return Matches(tuple(found), line + 1)
         except TimeoutError:
+            if not found and number == first[0].number:
+                raise InvalidRequest(
+                    f"the expression needs more than {seconds:g} s for a small part of the log",
+                    hint="a simpler one; nested repetitions such as (a+)+ are the usual reason",
+                ) from None
             return Matches(tuple(found), number if not found else found[-1].line.number + 1)
         number += data.count(b"\n")
         del offset
@@ -79,7 +87,8 @@ def _hits(wanted: Any, data: bytes, end: float) -> Iterator[int]:
 
 
 def _match(reader: LogReader, line: int, context: int) -> Match:
-    around = reader.lines(line - context, 2 * context + 1) if context else reader.lines(line, 1)
+    first = max(line - context, 1)
+    around = reader.lines(first, line + context - first + 1)
     return Match(
         next(li for li in around if li.number == line),
         tuple(li for li in around if li.number < line),

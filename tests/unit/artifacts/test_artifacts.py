@@ -1,0 +1,236 @@
+"""Artifacts and code: hashed, sealed, whole or absent; what cannot be passed on is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tarfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from backend.artifacts import ArtifactStore, CodeStore, copy
+from backend.artifacts.content import describe, remove
+from backend.errors import ArtifactError, InvalidRequest, NotFound
+from backend.layout import Layout
+from backend.spec.bundle import address, pack
+
+RUN = "01m85n6fsm-k8mv3h"
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path / "data")
+
+
+def written(layout: Layout, files: dict[str, str], name: str = "out", number: int = 1) -> Path:
+    """What an attempt has written: `{"": …}` is one file."""
+    path = layout.output(RUN, "s", number, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for inside, text in files.items():
+        (path / inside if inside else path).parent.mkdir(parents=True, exist_ok=True)
+        (path / inside if inside else path).write_text(text)
+    return path
+
+
+async def publish(layout: Layout, *names: str) -> dict[str, object]:
+    return {**await ArtifactStore(layout).publish(RUN, "s", 1, names or ("out",))}
+
+
+async def test_a_file_is_known_by_its_content(layout: Layout) -> None:
+    path = written(layout, {"": "hello\n"})
+    record = (await ArtifactStore(layout).publish(RUN, "s", 1, ["out"]))["out"]
+    assert (record.kind, record.bytes, record.files) == ("file", 6, 1)
+    assert record.sha256 == "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+    assert layout.root / record.location == path
+    assert path.stat().st_mode & 0o222 == 0
+
+
+async def test_a_folder_is_known_by_names_contents_and_modes(layout: Layout, tmp_path: Path) -> None:
+    hashes = set()
+    for number, files in enumerate([{"a": "1", "b/c": "2"}, {"a": "2", "b/c": "1"}, {"a": "1", "c": "2"}]):
+        folder = tmp_path / str(number)
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        hashes.add(describe(folder).sha256)
+        (folder / "a").chmod(0o755)
+        hashes.add(describe(folder).sha256)
+    assert len(hashes) == 6
+    first, second = tmp_path / "x", tmp_path / "y"
+    for folder in (first, second):
+        for name in ("z", "a", "m") if folder is first else ("m", "z", "a"):
+            folder.mkdir(exist_ok=True)
+            (folder / name).write_text(name)
+    assert describe(first) == describe(second)
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [({}, "it wrote nothing"), ({"": "x"}, "it wrote other, out")],
+)
+async def test_an_output_that_is_missing_is_named(layout: Layout, files: dict[str, str], words: str) -> None:
+    if files:
+        written(layout, files)
+        written(layout, files, "other")
+    with pytest.raises(ArtifactError, match=f"the output 'by-day' is missing: {words}") as caught:
+        await publish(layout, "by-day")
+    assert caught.value.hint == "write it to $KHAN_OUTPUT_by_day"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("link", "a link"), ("pipe", "a pipe"), ("inner pipe", "a pipe"), ("out", "outside of the artifact"),
+     ("absolute", "outside of the artifact")],
+)  # fmt: skip
+async def test_what_cannot_be_passed_on_is_refused(layout: Layout, kind: str, words: str) -> None:
+    path = (
+        written(layout, {"x": "1"} if kind in ("inner pipe", "out", "absolute") else {"": "1"}, "other").parent / "out"
+    )
+    if kind == "link":
+        path.symlink_to("/etc/passwd")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+        if kind == "inner pipe":
+            os.mkfifo(path / "p")
+        else:
+            (path / "l").symlink_to("/etc/passwd" if kind == "absolute" else "../../../secret")
+    with pytest.raises(ArtifactError, match=words):
+        await publish(layout)
+
+
+async def test_links_inside_of_a_folder_are_passed_on(layout: Layout) -> None:
+    (written(layout, {"a": "1"}) / "b").symlink_to("a")
+    record = (await ArtifactStore(layout).publish(RUN, "s", 1, ["out"]))["out"]
+    assert (record.kind, record.files) == ("folder", 1)
+
+
+async def test_nothing_leads_out_of_an_artifact(layout: Layout) -> None:
+    store = ArtifactStore(layout)
+    written(layout, {"a": "1"})
+    record = (await store.publish(RUN, "s", 1, ["out"]))["out"]
+    assert store.path(record, "a").read_text() == "1"
+    for inside in ("../../../..", "/etc/passwd", "../other", "nothing"):
+        with pytest.raises(NotFound):
+            store.path(record, inside)
+    assert [e.path for e in store.entries(record)] == ["a"]
+
+
+async def test_inputs_from_outside_are_kept_as_they_were(layout: Layout, tmp_path: Path) -> None:
+    store, source = ArtifactStore(layout), tmp_path / "in.csv"
+    source.write_text("one")
+    first = await store.bring(f"file://{source}")
+    source.write_text("two!")
+    second = await store.bring(f"file://{source}")
+    assert [(layout.root / r.location).read_text() for r in (first, second)] == ["one", "two!"]
+    assert (await store.bring(f"file://{source}")).location == second.location
+    assert (layout.root / first.location).stat().st_mode & 0o222 == 0
+
+
+async def test_folders_and_spaces_come_from_outside_too(layout: Layout, tmp_path: Path) -> None:
+    folder = tmp_path / "a b"
+    (folder / "c").mkdir(parents=True)
+    (folder / "c" / "d").write_text("1")
+    record = await ArtifactStore(layout).bring(f"file://{tmp_path}/a%20b")
+    assert (record.kind, (layout.root / record.location / "c" / "d").read_text()) == ("folder", "1")
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [("file:///nowhere/x.csv", "x.csv"), ("s3://b/x", "cannot be reached yet"), ("file://host/x", "another machine")],
+)
+async def test_inputs_that_cannot_be_had(layout: Layout, uri: str, words: str) -> None:
+    with pytest.raises(ArtifactError, match=words):
+        await ArtifactStore(layout).bring(uri)
+    assert not [*layout.inputs.glob("*")] if layout.inputs.exists() else True
+
+
+async def test_exports_replace_what_was_there_in_one_step(layout: Layout, tmp_path: Path) -> None:
+    store, target = ArtifactStore(layout), tmp_path / "new" / "place" / "report.txt"
+    for text in ("one", "two"):
+        source = tmp_path / text
+        source.write_text(text)
+        await store.export(source, f"file://{target}")
+        assert target.read_text() == text
+    folder = tmp_path / "folder"
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "b").write_text("1")
+    place = tmp_path / "place"
+    for _ in range(2):
+        await store.export(folder, f"file://{place}")
+    assert (place / "a" / "b").read_text() == "1"
+    assert sorted(p.name for p in target.parent.iterdir()) == ["report.txt"]
+    with pytest.raises(ArtifactError, match="a folder is there"):
+        await store.export(target, f"file://{place}")
+    assert (place / "a" / "b").read_text() == "1"
+
+
+async def test_an_export_that_fails_leaves_what_was_there(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, source = tmp_path / "t", tmp_path / "s"
+    target.write_text("before")
+    source.write_text("after")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(copy, "copy_file", full)
+    with pytest.raises(ArtifactError, match="the disk is full"):
+        await ArtifactStore(layout).export(source, f"file://{target}")
+    assert target.read_text() == "before"
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
+
+
+async def test_sealed_folders_can_be_removed(layout: Layout) -> None:
+    written(layout, {"a/b/c": "1"})
+    await publish(layout)
+    remove(layout.attempts / RUN)
+    remove(layout.attempts / RUN)
+    assert not (layout.attempts / RUN).exists()
+
+
+FILES = {"clean.py": (b"print(1)", False), "bin/go": (b"#!/bin/sh", True)}
+
+
+async def test_code_is_kept_once_and_read_only(layout: Layout) -> None:
+    store, bundle = CodeStore(layout), pack(FILES)
+    places = await asyncio.gather(*(store.put(bundle) for _ in range(8)))
+    assert set(places) == {address(bundle)}
+    assert store.manifest(places[0]) == {"bin/go": 9, "clean.py": 8}
+    folder = store.path(places[0])
+    assert (folder / "bin" / "go").stat().st_mode & 0o777 == 0o555
+    assert [p.name for p in layout.code.iterdir()] == [places[0]]
+    with pytest.raises(NotFound, match="is not here"):
+        store.path("0" * 64)
+
+
+def tar(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
+    made = BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, link
+        archive.addfile(member, BytesIO())
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("bundle", "words"),
+    [
+        (tar("../x"), "leads out"),
+        (tar("/etc/x"), "leads out"),
+        (tar("x", tarfile.SYMTYPE, "/etc"), "no plain file"),
+        (tar("x", tarfile.LNKTYPE, "y"), "no plain file"),
+        (tar("x", tarfile.FIFOTYPE), "no plain file"),
+        (tar("x", tarfile.CHRTYPE), "no plain file"),
+        (b"no tar at all", "no code bundle"),
+        (pack(FILES)[:700], "no code bundle"),
+    ],
+)
+async def test_unsafe_bundles_are_refused_and_leave_nothing(layout: Layout, bundle: bytes, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        await CodeStore(layout).put(bundle)
+    assert [*layout.code.iterdir()] == []
