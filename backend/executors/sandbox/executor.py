@@ -288,7 +288,8 @@ class SandboxExecutor:
     def _ask(self, running: Running) -> bool:
         """SIGTERM to all but the sandbox's own processes; False if there is nobody else."""
         root, child = running.process.pid, running.folder.said().get("child-pid")
-        asked = [pid for pid in reversed(tree(root)) if pid not in (root, child) or self._bwrap is None]
+        # parents first: a script whose child dies of the signal before it has its own takes that for a failure
+        asked = [pid for pid in tree(root) if pid not in (root, child) or self._bwrap is None]
         for pid in asked:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
