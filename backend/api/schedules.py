@@ -18,6 +18,7 @@ from backend.run.create import new_run, zone_of
 from backend.run.ids import new_id
 from backend.run.state import Run, Trigger
 from backend.schedule.check import check
+from backend.schedule.describe import describe
 from backend.schedule.model import Schedule
 from backend.schedule.times import between, parse_cron
 from backend.store import keys
@@ -213,7 +214,14 @@ async def _view(call: Call, schedule: Schedule, revision: int) -> ScheduleView:
         done=schedule.done,
         message=schedule.message,
         revision=revision,
+        when=_when(schedule),
     )
+
+
+def _when(schedule: Schedule) -> str:
+    if schedule.kind == "cron":
+        return describe([parse_cron(expression) for expression in schedule.cron], zone_of(schedule.zone))
+    return f"after {', '.join(schedule.after)}" if schedule.at is None else f"once at {schedule.at.isoformat()}"
 
 
 def _next(schedule: Schedule, now: datetime, count: int) -> tuple[datetime, ...]:

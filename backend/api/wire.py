@@ -188,7 +188,7 @@ class Rollback(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScheduleView(Struct, frozen=True):
-    """A schedule, with what it did last and will do next."""
+    """A schedule, with what it did last and will do next. `when` is for people: every Monday at 06:00."""
 
     name: str
     pipeline: str
@@ -211,6 +211,7 @@ class ScheduleView(Struct, frozen=True):
     done: bool
     message: str
     revision: int
+    when: str
 
 
 class PutSchedule(Struct, frozen=True, forbid_unknown_fields=True):

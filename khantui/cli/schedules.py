@@ -154,6 +154,8 @@ def _firings(session: Session, view: ScheduleView) -> Iterator[str]:
     from khantui.render.text import visible
 
     yield f"schedule {visible(view.name)} of {visible(view.pipeline)}: {visible(schedule_when(view))}"
+    if view.cron:
+        yield f"  {visible(' | '.join(view.cron))}"
     if view.paused:
         yield f"  paused; resume it: khantui resume {visible(view.name)}"
     yield from moment_lines(view.next[:SHOWN], view.zone, session.now)

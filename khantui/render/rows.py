@@ -116,11 +116,7 @@ def version_columns(now: datetime) -> list[Column[VersionView]]:
 
 def schedule_when(schedule: ScheduleView) -> str:
     """When a schedule fires, in a few words."""
-    if schedule.kind == "cron":
-        return f"{' | '.join(schedule.cron)} ({schedule.zone})"
-    if schedule.kind == "once":
-        return f"at {stamp(schedule.at)}"
-    return f"after {', '.join(schedule.after)}"
+    return f"at {stamp(schedule.at)}" if schedule.kind == "once" else schedule.when
 
 
 def schedule_columns(now: datetime) -> list[Column[ScheduleView]]:

@@ -102,7 +102,7 @@ async def _artifacts(api: Service, run: str) -> None:
 async def _schedules(api: Service) -> None:
     body = {"pipeline": "words", "kind": "cron", "cron": ["0 6 * * *"], "zone": "Europe/Berlin"}
     made = (await api.ask("PUT", "/schedules/dawn", body)).json()
-    assert len(made["next"]) == 5
+    assert (len(made["next"]), made["when"]) == (5, "every day at 06:00 (Europe/Berlin)")
     assert (await api.ask("GET", "/schedules/dawn")).json()["cron"] == ["0 6 * * *"]
     assert [s["name"] for s in (await api.ask("GET", "/schedules", pipeline="words")).json()["items"]] == ["dawn"]
     assert len((await api.ask("GET", "/schedules/dawn/preview", n="3")).json()["items"]) == 3
