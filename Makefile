@@ -17,6 +17,7 @@ up: $(SYNCED)  ## start Khantui here, with the example pipelines (ARGS="--data D
 	@$(RUN) khantui up --examples $(ARGS)
 
 test: $(SYNCED)  ## every test that this machine can run (ARGS="-k …" is passed on)
+	-@$(RUN) python -m backend.store.server_binary  # built beforehand, where it must be: tests have time limits
 	$(RUN) pytest -n 2 --dist loadfile -m "not kubernetes" $(ARGS)
 
 test-unit: $(SYNCED)  ## the fast tests alone

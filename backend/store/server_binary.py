@@ -191,3 +191,10 @@ def _go_version(go: str) -> tuple[int, ...]:
         return (0,)
     found = re.search(r"go(\d+)\.(\d+)", said)
     return (int(found[1]), int(found[2])) if found else (0,)
+
+
+if __name__ == "__main__":  # have one ready before it is needed: `python -m backend.store.server_binary`
+    try:
+        print(provide(lambda message: print(message, file=sys.stderr, flush=True)).path)
+    except StoreError as error:
+        sys.exit(f"{error.message}\n{error.hint}")
