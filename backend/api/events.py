@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
@@ -82,7 +82,19 @@ async def _events(call: Call, subscription: Subscription) -> AsyncIterator[bytes
         call.services.feed.unsubscribe(subscription)
 
 
-_KINDS = {"run": keys.RUNS, "stage": keys.STAGES, "pipeline": keys.PIPELINES, "schedule": keys.SCHEDULES}
+_KINDS = {
+    "run": keys.RUNS,
+    "stage": keys.STAGES,
+    "pipeline": keys.PIPELINES,
+    "schedule": keys.SCHEDULES,
+    "command": keys.COMMANDS,
+}
+_SINGULAR: dict[str, Literal["stage", "pipeline", "schedule", "command"]] = {
+    "stages": "stage",
+    "pipelines": "pipeline",
+    "schedules": "schedule",
+    "commands": "command",
+}
 
 
 def _event(change: Change) -> EventView | None:
@@ -93,11 +105,7 @@ def _event(change: Change) -> EventView | None:
         shown = msgspec.to_builtins(run_view(run, change.modified)) if run else None
         return EventView(change.modified, "run", run_id, shown)
     value: Any = msgspec.json.decode(change.value) if change.value is not None else None
-    if kind == "stages":
-        return EventView(change.modified, "stage", rest, value)
-    if kind == "pipelines":
-        return EventView(change.modified, "pipeline", rest, value)
-    return EventView(change.modified, "schedule", rest, value)
+    return EventView(change.modified, _SINGULAR[kind], rest, value)
 
 
 def _written(event: EventView) -> bytes:

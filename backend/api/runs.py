@@ -83,7 +83,11 @@ async def list_runs(call: Call) -> Response:
 async def get_run(call: Call) -> Response:
     """A run with its stages; by its id, the last six characters of it, or pipeline@latest"""
     kv = await find(call)
-    return answer(await detailed(call, decode(kv.value, Run), kv.modified))
+    asked = await _asked(call, keys.run_of(kv.key))
+    if not asked:  # read after what was asked, it shows what became of that
+        kv = await call.services.store.get(kv.key) or kv
+    view = await detailed(call, decode(kv.value, Run), kv.modified)
+    return answer(replace(view, asked=asked))
 
 
 @operation("GET", "/runs/{run}/stages/{stage}", answer=StageView)
@@ -175,6 +179,12 @@ async def loaded_of(call: Call, run: Run) -> Loaded | None:
         return await call.services.catalogue.load(run.pipeline, run.version)
     except NotFound:
         return None
+
+
+async def _asked(call: Call, run_id: str) -> tuple[str, ...]:
+    prefix = keys.commands(run_id)
+    page = await call.services.store.page(prefix, keys.after(prefix))
+    return tuple(decode(kv.value, Command).kind for kv in page.items)
 
 
 async def detailed(call: Call, run: Run, revision: int) -> RunView:

@@ -86,6 +86,7 @@ class RunView(Struct, frozen=True):
     environment: dict[str, str] | UnsetType = (
         UNSET  # resolved, without what differs by stage or attempt; in details only
     )
+    asked: tuple[str, ...] | UnsetType = UNSET  # "cancel", "retry": asked for, not yet taken up; in details only
 
 
 class StartRun(Struct, frozen=True, forbid_unknown_fields=True):
@@ -296,8 +297,8 @@ class EventView(Struct, frozen=True):
     """One change. `object` is null where the thing was deleted."""
 
     revision: int
-    kind: Literal["run", "stage", "pipeline", "schedule", "relist"]
-    id: str  # of a stage "run/stage"
+    kind: Literal["run", "stage", "pipeline", "schedule", "command", "relist"]
+    id: str  # of a stage "run/stage", of a command "run/command"
     object: dict[str, Any] | None
 
 

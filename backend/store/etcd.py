@@ -153,7 +153,8 @@ class EtcdStore:
         full = any(a.alarm == rpc.NOSPACE for a in alarms.alarms)
         younger = _numbers(status)
         in_use, quota = younger.get(_IN_USE, int(status.dbSize)), younger.get(_QUOTA, 0)
-        return Health(str(status.version), int(status.dbSize), in_use, quota, full)
+        size = int(status.dbSize)  # above the quota the next write is refused, whether the alarm is on yet or not
+        return Health(str(status.version), size, in_use, quota, full or size >= quota > 0)
 
     async def compact(self, revision: int) -> None:
         # asked first: if etcd is not there this says so soon, while what follows may take long
@@ -162,6 +163,9 @@ class EtcdStore:
         with contextlib.suppress(StoreCompacted):  # by somebody else, or further
             await self.calls.call("kv", "Compact", rpc.CompactionRequest(revision=revision, physical=True), timeout=60)
         await self.calls.call("maintenance", "Defragment", rpc.DefragmentRequest(), timeout=120)
+        status = await self.calls.call("maintenance", "Status", rpc.StatusRequest())
+        if int(status.dbSize) >= _numbers(status).get(_QUOTA, 1 << 63):
+            return  # it has not helped
         for alarm in alarms:
             disarm = rpc.AlarmRequest(action=rpc.AlarmRequest.DEACTIVATE, memberID=alarm.memberID, alarm=alarm.alarm)
             await self.calls.call("maintenance", "Alarm", disarm)

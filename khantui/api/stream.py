@@ -57,19 +57,24 @@ def _connection(client: Client, since: int) -> Iterator[EventView]:
 
 
 def watch_run(client: Client, run: str) -> Iterator[RunView]:
-    """A run as it is now and after each change to it or its stages, until it has ended."""
+    """A run as it is now and after each change to it or its stages, until it has ended and nothing is asked of it."""
     view = client.run(run)
     yield view
-    if view.ended is not None:
+    if settled(view):
         return
     for event in events(client, view.revision):
         if event.kind == "relist" or event.id == run or event.id.startswith(run + "/"):
-            if event.revision and event.revision <= view.revision:
+            if event.revision and event.revision <= view.revision and not view.asked:
                 continue  # what was read already shows it
             view = client.run(run)
             yield view
-            if view.ended is not None:
+            if settled(view):
                 return
+
+
+def settled(run: RunView) -> bool:
+    """Whether a run (in detail) has ended and stays so: a retry that was asked for a moment ago takes it up again."""
+    return run.ended is not None and not run.asked
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ def follow_run_logs(
                     cursors.next_line[key] = max(1, total - tail + 1)
                 yield from _drain(client, run, key, cursors, attempt.ended is not None)
         first = False
-        if view.ended is not None:
+        if settled(view):
             return
         time.sleep(_LOOKED)
 

@@ -162,3 +162,20 @@ def test_cursors() -> None:
 async def test_the_socket_is_its_owners_alone(api: Service, sockets: Any) -> None:
     assert (sockets / "api.sock").stat().st_mode & 0o777 == 0o600
     assert isinstance(await api.http.get("/healthz"), httpx.Response)
+
+
+async def test_a_retry_that_is_not_taken_up_yet_shows_in_the_run(api: Service) -> None:
+    """So that who waits for its end does not take the end before it for that."""
+    await api.put("p", stages={"only": {"image": "shell", "script": "exit 1"}})
+    async with api.engine():
+        run = await api.begin("p")
+        await api.ended(run)
+    assert (await api.ask("GET", f"/runs/{run}")).json()["asked"] == []
+    await api.ask("POST", f"/runs/{run}/retry", {})
+    view = (await api.ask("GET", f"/runs/{run}")).json()
+    assert (view["state"], view["asked"]) == ("failed", ["retry"])
+    async with api.engine():
+        async with asyncio.timeout(20):
+            while (view := (await api.ask("GET", f"/runs/{run}")).json())["asked"] or not view["ended"]:
+                await asyncio.sleep(0.01)
+    assert [a["number"] for a in view["stages"][0]["attempts"]] == [1, 2]
