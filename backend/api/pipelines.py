@@ -37,7 +37,7 @@ from backend.store.codec import decode, encode
 from backend.store.records import Pin, PipelineHead, Version
 
 FIELDS = frozenset(("name", "owner", "description", "version", "stages"))
-LAST = 5  # runs that a list shows of each pipeline
+LAST = 8  # runs that a list shows of each pipeline
 
 
 @operation("POST", "/lint", body=LintRequest, answer=LintResult)

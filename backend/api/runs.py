@@ -30,6 +30,7 @@ FIELDS = frozenset(
     ["id", "pipeline", "state", "version", "trigger", "schedule", "by", "message", "age", "took", "round", "stages"]
 )
 MOST_LOOKED_AT = 20_000  # runs that one request may look through
+MOST_SKIPPED = 1_000_000
 SORTS = ("created", "started", "ended", "pipeline", "state", "logical_time")
 MOST_SORTED = 5_000
 
@@ -68,6 +69,7 @@ async def start_run(call: Call) -> Response:
         "filter": "conditions: words, state=failed, pipeline~learn, age<2h, took>10m, -l team=analytics",
         "sort": f"newest first; or by {', '.join(SORTS)}, a minus before it turns the order round",
         "include": "stages: with their stages",
+        "skip": "leave out so many; only of all runs, or of a pipeline's",
     },
 )
 async def list_runs(call: Call) -> Response:
@@ -330,13 +332,29 @@ async def _walk(
         start = page.items[-1].key + "\0"
 
 
+async def _skipped(call: Call, selection: Selection, start: str, skip: int) -> tuple[str, int]:
+    """Where the keys begin that follow the next `skip` ones, and the revision at which that is so."""
+    revision, end = 0, keys.after(selection.prefix)
+    while skip > 0:
+        page = await call.services.store.page(start, end, limit=min(skip, 10_000), revision=revision, keys_only=True)
+        revision, skip = page.revision, skip - len(page.items)
+        start = page.items[-1].key + "\0" if page.items else end
+        if not page.more:
+            break
+    return start, revision
+
+
 async def _page(call: Call, selection: Selection) -> Page:
     at, now = cursor.unpack(call.text("cursor")), call.services.clock.now()
     start = at.key + "\0" if at and at.key.startswith(selection.prefix) else selection.prefix
     items: list[RunView] = []
     looked, revision, total, more, last = 0, 0, 0, False, ""
     with_stages = "stages" in call.texts("include")
-    async for key, kv, at_revision, count in _walk(call, selection, start, 0):
+    if skip := call.number("skip", 0, most=MOST_SKIPPED):
+        if not selection.exact:
+            raise InvalidRequest("skip is not for runs under conditions", hint="follow the cursor of the page before")
+        start, revision = await _skipped(call, selection, start, skip)
+    async for key, kv, at_revision, count in _walk(call, selection, start, revision):
         revision = at_revision
         total = total or count
         if len(items) >= call.limit or looked >= MOST_LOOKED_AT:
@@ -347,7 +365,7 @@ async def _page(call: Call, selection: Selection) -> Page:
         if selection.fits(run, now):
             items.append(await _listed(call, run, kv.modified, with_stages))
     following = cursor.pack(cursor.Cursor(revision, last)) if more else None
-    known = total if selection.exact and not at else None
+    known = total if selection.exact and not at and not skip else None
     return Page(items, following, known, revision or call.services.feed.revision)
 
 

@@ -17,6 +17,7 @@ from backend.api.wire import (
     ArtifactView,
     DaemonView,
     ImageView,
+    LogLineView,
     LogMatches,
     LogPage,
     Page,
@@ -109,6 +110,10 @@ class Client:
         """Runs, newest first; all of them unless `limit` says otherwise."""
         return self._list("/runs", RunView, limit, query)
 
+    def runs_page(self, **query: Any) -> Page:
+        """One page of runs; its items are still to be converted."""
+        return self.http.get("/runs", Page, **query)
+
     def run(self, identifier: str) -> RunView:
         """One run, with its stages."""
         return self.http.get(f"/runs/{_part(identifier)}", RunView)
@@ -153,6 +158,13 @@ class Client:
     def search_log(self, run: str, stage: str, **query: Any) -> LogMatches:
         """Lines of a log that match, with their neighbours."""
         return self.http.get(f"/runs/{_part(run)}/stages/{_part(stage)}/log/search", LogMatches, **query)
+
+    def follow_log(self, run: str, stage: str, **query: Any) -> Iterator[LogLineView]:
+        """Lines of a log as they are written, until it ends; raises httpx errors where the connection breaks."""
+        path = f"/runs/{_part(run)}/stages/{_part(stage)}/log/follow"
+        with self.http.stream(path, query=query, silence=None) as response:
+            for line in response.iter_lines():
+                yield decode(line.encode(), LogLineView)
 
     def raw_log(self, run: str, stage: str, **query: Any) -> Iterator[bytes]:
         """A log's bytes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ def events(client: Client, since: int) -> Iterator[EventView]:
     pause = 0.1
     while True:
         try:
-            for event in _connection(client, since):
+            for event in connection(client, since):
                 since = max(since, event.revision)
                 pause = 0.1
                 yield event
@@ -39,12 +39,13 @@ def events(client: Client, since: int) -> Iterator[EventView]:
         pause = min(2.0, pause * 2)
 
 
-def _connection(client: Client, since: int) -> Iterator[EventView]:
-    """The events of one connection."""
+def connection(client: Client, since: int, alive: Callable[[], None] = lambda: None) -> Iterator[EventView]:
+    """The events of one connection; `alive` is called at each sign of life, also when there is no news."""
     try:
         with client.http.stream("/events", query={"since": since}, silence=_SILENCE) as response:
             data: list[str] = []
             for line in response.iter_lines():  # server-sent events: an empty line ends each, so none is had by half
+                alive()
                 if line.startswith("data:"):
                     data.append(line[5:])
                 elif not line and data:

@@ -33,7 +33,7 @@ def cancel(session: Session, runs: tuple[str, ...], wait: bool) -> int:
                 note(f"khantui: {failure.message}")
             failure = error
     if cancelled:
-        session.show(cancelled, run_columns(session.now, session.colour), lambda r: r.id)
+        session.show(cancelled, run_columns(session.now), lambda r: r.id)
     if failure is not None:
         raise failure
     return 0

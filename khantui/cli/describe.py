@@ -34,7 +34,7 @@ def pipeline_lines(session: Session, pipeline: PipelineView) -> Iterator[str]:
         yield ""
         yield from table(
             pipeline.last,
-            run_columns(session.now, session.colour),
+            run_columns(session.now),
             space=session.space,
             colour=session.colour,
         )

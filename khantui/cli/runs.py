@@ -36,7 +36,7 @@ def runs(session: Session, filters: tuple[str, ...], limit: int, everything: boo
     found = session.client.runs(limit=0 if everything else limit, filter=language(words), include=include)
     session.show(
         found,
-        run_columns(session.now, session.colour),
+        run_columns(session.now),
         lambda r: r.id,
         empty="there are no such runs" if filters or failed else "nothing has run yet: khantui run PIPELINE",
     )

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @pass_session
 def up(session: Session, /, examples: bool, headless: bool, **flags: Any) -> int:
-    """Start the daemon on this machine, with an etcd of its own. Without --headless it ends when you leave.
+    """Start the daemon on this machine, with an etcd of its own, and open the terminal interface.
+
+    Without --headless the daemon ends when you leave; what runs goes on, and is taken up again next time.
 
     Example: khantui up --examples
     """
@@ -87,10 +89,10 @@ def _stay(session: Session, child: Child | None, examples: bool) -> int:
     from khantui.cli.examples import apply_examples
 
     tour = apply_examples(session) if examples else None
-    if sys.stdout.isatty() and sys.stdin.isatty():
-        from khantui.cli.live import watch_runs
+    from khantui.cli.terminal import is_terminal, open_interface
 
-        return watch_runs(session, tour, child)
+    if is_terminal():
+        return open_interface(session, tour=tour, child=child)
     if tour is not None:
         return tour.finish(child)
     from khantui.cli.child import until_it_ends

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from khantui.render.moments import ago, size, span, stamp
-from khantui.render.status import progress, symbol
+from khantui.render.status import progress_parts, symbol
 from khantui.render.table import Cell, Column
 
 if TYPE_CHECKING:
@@ -44,14 +44,14 @@ def started_by(run: RunView) -> str:
     return trigger.by or "by hand"
 
 
-def run_columns(now: datetime, colour: bool) -> list[Column[RunView]]:
+def run_columns(now: datetime) -> list[Column[RunView]]:
     """Runs."""
     return [
         Column("RUN", lambda r: short(r.id)),
         Column("PIPELINE", lambda r: r.pipeline, flexible=True),
         Column("LOGICAL TIME", lambda r: stamp(r.logical_time), rank=3),
         Column("STATE", lambda r: state_cell(r.state)),
-        Column("STAGES", lambda r: Cell(progress(r.progress, colour=colour), ready=True), rank=2),
+        Column("STAGES", lambda r: Cell.of_parts(progress_parts(r.progress)), rank=2),
         Column("STARTED", lambda r: ago(r.started or r.created, now), rank=1, right=True),
         Column("TOOK", lambda r: span(r.started, r.ended, now), rank=1, right=True),
         Column("BY", started_by, rank=4, flexible=True),

@@ -64,18 +64,24 @@ def label(state: str, colour: bool) -> str:
 
 
 def progress(counts: Mapping[str, int], *, colour: bool = False, columns: int = 8) -> str:
-    """`███✖░ 3/5`: a bar of what the stages are in, and how many have ended of how many. `counts` has "total".
+    """`███✖░ 3/5`: a bar of what the stages are in, and how many have ended of how many. `counts` has "total"."""
+    return "".join(paint(text, state, colour) for text, state in progress_parts(counts, columns))
+
+
+def progress_parts(counts: Mapping[str, int], columns: int = 8) -> tuple[tuple[str, str], ...]:
+    """The same as pieces of text, each with the state whose colour it has.
 
     Wide runs are drawn in proportion; whatever there is one of, is seen.
     """
     total = counts.get("total", 0)
     if total <= 0:
-        return "–"
+        return (("–", ""),)
     cells = min(total, columns)
     shares = {state: max(1, counts[state] * cells // total) for state, _ in _BAR if counts.get(state)}
     while sum(shares.values()) > cells and (largest := max(shares, key=lambda s: shares[s])):
         shares[largest] -= 1
-    bar = "".join(paint(mark * shares[state], state, colour) for state, mark in _BAR if shares.get(state))
     used = sum(shares.values())
     ended = sum(counts.get(s, 0) for s in ("succeeded", "reused", "failed", "cancelled", "skipped"))
-    return f"{bar}{faint('░' * (cells - used), colour)} {ended}/{total}"
+    bar = [(mark * shares[state], state) for state, mark in _BAR if shares.get(state)]
+    rest = [("░" * (cells - used), "waiting")] if cells > used else []
+    return (*bar, *rest, (f" {ended}/{total}", ""))

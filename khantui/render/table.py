@@ -13,11 +13,16 @@ _GAP = 2
 
 
 class Cell(NamedTuple):
-    """Text, and the state whose colour it has (none: empty). `ready` text has its colours in it already."""
+    """Text, and the state whose colour it has (none: empty); or pieces of text, each with its own."""
 
     text: str
     state: str = ""
-    ready: bool = False
+    parts: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of_parts(cls, parts: tuple[tuple[str, str], ...]) -> Cell:
+        """A cell of several colours."""
+        return cls("".join(text for text, _ in parts), "", parts)
 
 
 class Column(NamedTuple, Generic[T]):
@@ -34,11 +39,11 @@ def table(
     rows: Sequence[T], columns: Sequence[Column[T]], *, space: int | None = None, colour: bool = False
 ) -> list[str]:
     """The lines of a table: titles, then one line a row, in at most `space` columns (None: as wide as it gets)."""
-    grid = [[_cell(column.show(row)) for row in rows] for column in columns]
+    grid = [[cell_of(column.show(row)) for row in rows] for column in columns]
     widths = [
         max([width(c.title), *(width(cell.text) for cell in cells)]) for c, cells in zip(columns, grid, strict=True)
     ]
-    shown = _fit(columns, widths, space)
+    shown = fit(columns, widths, space)
     titles = [pad(columns[i].title, widths[i], columns[i].right) for i in shown]
     gap = " " * _GAP
     body = (
@@ -48,17 +53,20 @@ def table(
     return [faint(gap.join(titles).rstrip(), colour), *body]
 
 
-def _cell(value: str | Cell) -> Cell:
+def cell_of(value: str | Cell) -> Cell:
+    """What a column shows, with control characters made visible."""
     cell = value if isinstance(value, Cell) else Cell(value)
-    return cell if cell.ready else cell._replace(text=visible(cell.text))
+    return cell if cell.parts else cell._replace(text=visible(cell.text))
 
 
 def _draw(cell: Cell, columns: int, right: bool, colour: bool) -> str:
-    text = cell.text if cell.ready else crop(cell.text, columns)
+    if cell.parts:
+        return pad("".join(paint(text, state, colour) for text, state in cell.parts), columns, right)
+    text = crop(cell.text, columns)
     return pad(paint(text, cell.state, colour) if cell.state else text, columns, right)
 
 
-def _fit(columns: Sequence[Column[T]], widths: list[int], space: int | None) -> list[int]:
+def fit(columns: Sequence[Column[T]], widths: list[int], space: int | None) -> list[int]:
     """Which columns are shown; cuts `widths` of flexible ones in place."""
     shown = list(range(len(columns)))
     if space is None:

@@ -1,0 +1,226 @@
+"""The terminal interface: one connection, and the screens that commands lead to."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from textual import work
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from backend.api.wire import EventView
+from khantui.api.address import Address
+from khantui.api.client import Client
+from khantui.errors import Failure
+from khantui.render.describe import describe_run, explain
+from khantui.render.rows import short
+from khantui.screens.host import Host
+from khantui.screens.pipelines import Pipelines
+from khantui.screens.run import RunScreen
+from khantui.screens.runs import Runs
+from khantui.screens.schedules import Schedules
+from khantui.screens.text import TextPage
+from khantui.screens.view import View
+from khantui.state.link import Link
+from khantui.state.overview import Overview
+from khantui.theme import THEMES, defaults
+
+MOST_VIEWS = 30  # screens kept below the present one
+MOST_PLACES = 200  # commands remembered for [ and ]
+Open = Callable[["KhantuiApp", str, str], "Screen[None] | None"]
+
+
+class KhantuiApp(Host):
+    """`khantui`, on a terminal."""
+
+    CSS_PATH = "khantui.tcss"
+    TITLE = "khantui"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012  as Textual declares it
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c", "interrupted", show=False, priority=True),
+        Binding("ctrl+p", "command_palette", "palette", show=False),
+    ]
+
+    def __init__(self, address: Address, *, read_only: bool = False, start: str = "runs") -> None:
+        super().__init__()
+        self.link = Link(Client(address, timeout=15.0, patience=0.0))
+        self.overview = Overview()
+        self.read_only = read_only
+        self.commands = tuple(COMMANDS)
+        self._start = start
+        self._places: list[str] = []
+        self._at = -1
+        self._renewing = False
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = "khantui-dark"
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return defaults(self.current_theme.dark)
+
+    def on_mount(self) -> None:
+        self.link.listen(self._hear)
+        self.link.watch(self._link_changed)
+        self.go(self._start)
+        self.link.start()
+
+    async def on_unmount(self) -> None:
+        self.link.stop()
+
+    # what every screen has at hand
+
+    def _link_changed(self) -> None:
+        if self.link.state == "live":
+            if not self.overview.loaded:
+                self.renew()
+            for screen in self.screen_stack:
+                if isinstance(screen, View):
+                    screen.action_refresh()
+
+    @work(group="overview", exclusive=True)
+    async def renew(self) -> None:
+        """Ask for the pipelines, the schedules and what runs."""
+        with contextlib.suppress(Failure):
+            pipelines = await self.link.ask(lambda c: list(c.pipelines()))
+            schedules = await self.link.ask(lambda c: list(c.schedules()))
+            running = await self.link.ask(lambda c: list(c.runs(state=["running", "queued"], limit=1000)))
+            self.overview.load(pipelines, schedules, running)
+            self._tell()
+
+    def _hear(self, events: Sequence[EventView]) -> None:
+        if not self.overview.loaded:
+            return
+        if not self.overview.hear(events):
+            self.renew()
+        elif self.overview.lacking and not self._renewing:
+            self._renewing = True
+            self.set_timer(0.2, self.fill)
+        self._tell(events)
+
+    @work(group="fill")
+    async def fill(self) -> None:
+        """Ask for those pipelines and schedules that have changed."""
+        self._renewing = False
+        wanted, self.overview.lacking = self.overview.lacking, set()
+        for kind, name in wanted:
+            with contextlib.suppress(Failure):
+                if kind == "pipeline":
+                    self.overview.put_pipeline(name, await self.link.ask(lambda c, n=name: c.pipeline(n)))  # type: ignore[misc]
+                else:
+                    self.overview.put_schedule(name, await self.link.ask(lambda c, n=name: c.schedule(n)))  # type: ignore[misc]
+        self._tell()
+
+    def _tell(self, events: Sequence[EventView] = ()) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, View):
+                screen.overview_changed()
+
+    # going places
+
+    def go(self, command: str, *, remember: bool = True) -> None:
+        word, _, rest = command.strip().partition(" ")
+        names = [name for name in COMMANDS if name == word] or [n for n in COMMANDS if n.startswith(word)]
+        if not names:
+            self.notify(f"there is no command {word!r}: {', '.join(COMMANDS)}", severity="warning", markup=False)
+            return
+        screen = COMMANDS[names[0]](self, command, rest.strip())
+        if screen is None:
+            return
+        if len(self.screen_stack) > MOST_VIEWS:
+            self.pop_screen()
+        self.push_screen(screen)
+        if remember:
+            del self._places[self._at + 1 :]
+            self._places.append(command)
+            del self._places[:-MOST_PLACES]
+            self._at = len(self._places) - 1
+
+    def step(self, by: int) -> None:
+        place = self._at + by
+        if 0 <= place < len(self._places):
+            self._at = place
+            self.go(self._places[place], remember=False)
+
+    @work(group="describe")
+    async def describe(self, named: str, *, why: bool) -> None:
+        """Show all that is known of a run, or why it is where it is."""
+        run = await self.ask(lambda c: c.find_run(named))
+        if run is not None:
+            lines = explain(run, None, self.moment) if why else describe_run(run, self.moment)
+            self.push_screen(TextPage(f"{run.pipeline} {short(run.id)}{' · why?' if why else ''}", lines))
+
+    def action_interrupted(self) -> None:
+        """Ctrl-C: twice leaves."""
+        self.exit(0)
+
+
+def _runs(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
+    return Runs(command, rest)
+
+
+def _run(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
+    if not rest:
+        app.notify("which run? its id, the end of it, or a pipeline for its newest", severity="warning", markup=False)
+        return None
+    return RunScreen(command, rest)
+
+
+def _log(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
+    named, _, stage = rest.partition(" ")
+    return RunScreen(command, named, at_log=True, at_stage=stage.strip())
+
+
+def _describe(app: KhantuiApp, command: str, rest: str) -> None:
+    app.describe(rest, why=False)
+
+
+def _why(app: KhantuiApp, command: str, rest: str) -> None:
+    app.describe(rest, why=True)
+
+
+def _pipelines(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
+    return Pipelines(command, rest)
+
+
+def _schedules(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
+    return Schedules(command, rest)
+
+
+def _theme(app: KhantuiApp, command: str, rest: str) -> None:
+    found = [name for name in app.available_themes if name == rest or name == f"khantui-{rest}"]
+    if found:
+        app.theme = found[0]
+    else:
+        app.notify(f"themes: {', '.join(sorted(app.available_themes))}", markup=False)
+
+
+def _read_only(app: KhantuiApp, command: str, rest: str) -> None:
+    app.read_only = rest != "off"
+    app._tell()
+
+
+def _quit(app: KhantuiApp, command: str, rest: str) -> None:
+    app.exit(0)
+
+
+def _help(app: KhantuiApp, command: str, rest: str) -> None:
+    if isinstance(app.screen, View):
+        app.screen.action_help()
+
+
+COMMANDS: dict[str, Open] = {
+    "runs": _runs,
+    "pipelines": _pipelines,
+    "schedules": _schedules,
+    "run": _run,
+    "log": _log,
+    "describe": _describe,
+    "why": _why,
+    "theme": _theme,
+    "readonly": _read_only,
+    "help": _help,
+    "quit": _quit,
+}

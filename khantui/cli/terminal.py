@@ -1,0 +1,51 @@
+"""Opening the terminal interface. Here, and only here, the command line imports the application."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from khantui.cli.session import Session
+from khantui.errors import Failure
+
+if TYPE_CHECKING:
+    from khantui.cli.child import Child
+    from khantui.cli.examples import Tour
+
+
+def is_terminal() -> bool:
+    """Whether a person sits there."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def open_interface(
+    session: Session, *, tour: Tour | None = None, child: Child | None = None, read_only: bool = False
+) -> int:
+    """Show the interface until it is left: the exit code. Raises Failure if a daemon that is ours dies."""
+    from khantui.app import KhantuiApp
+
+    app = KhantuiApp(session.client.address, read_only=read_only)
+    left = threading.Event()
+
+    def start_examples() -> None:
+        assert tour is not None
+        try:
+            tour.start_all()
+        except Failure:
+            return  # the interface shows that the daemon is away
+
+    def watch_child() -> None:
+        assert child is not None
+        child.process.wait()
+        if not left.is_set():
+            app.call_from_thread(app.exit, 1)
+
+    for needed, work in ((tour, start_examples), (child, watch_child)):
+        if needed is not None:
+            threading.Thread(target=work, daemon=True).start()
+    code = app.run()
+    left.set()
+    if child is not None and child.died():
+        raise child.obituary()
+    return code or 0

@@ -1,0 +1,138 @@
+"""Questions: whether to do something, and with what."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Label, Select, Static
+
+from backend.api.wire import StartRun
+from khantui.render.text import visible
+
+
+class Confirm(ModalScreen[bool]):
+    """Whether to do what cannot be undone. The question names what will happen; `no` has the focus."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,n,q", "answer(False)", "no"),
+        Binding("y", "answer(True)", "yes"),
+        Binding("left,right,h,l", "other", show=False),
+    ]
+
+    def __init__(self, question: str, details: str = "", *, yes: str = "yes") -> None:
+        super().__init__()
+        self._question, self._details, self._yes = question, details, yes
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="dialog"):
+            yield Label(visible(self._question), markup=False, classes="question")
+            if self._details:
+                yield Static("\n".join(map(visible, self._details.split("\n"))), markup=False)
+            with Horizontal(classes="buttons"):
+                yield Button("no  (n)", id="no", compact=True)
+                yield Button(f"{self._yes}  (y)", id="yes", variant="error", compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#no").focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        self.dismiss(event.button.id == "yes")
+
+    def action_answer(self, yes: bool) -> None:
+        """Answer by key."""
+        self.dismiss(yes)
+
+    def action_other(self) -> None:
+        """To the other button."""
+        self.focus_next(Button)
+
+
+class Line(ModalScreen[str | None]):
+    """One line of text; None if it was left."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave")]
+
+    def __init__(self, title: str, value: str = "", placeholder: str = "") -> None:
+        super().__init__()
+        self._asked, self._value, self._placeholder = title, value, placeholder
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="dialog") as dialog:
+            dialog.border_title = self._asked
+            dialog.border_subtitle = "enter · esc"
+            yield Input(self._value, placeholder=self._placeholder, compact=True)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value)
+
+    def action_leave(self) -> None:
+        """Without an answer."""
+        self.dismiss(None)
+
+
+class Trigger(ModalScreen[StartRun | None]):
+    """With which parameters and for which date a pipeline is to run."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "leave"),
+        Binding("ctrl+s,f2", "start", "start"),
+    ]
+
+    def __init__(self, pipeline: str, parameters: dict[str, dict[str, object]], said: str = "") -> None:
+        super().__init__()
+        self._pipeline = pipeline
+        self._parameters = parameters
+        self._notice = said
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="dialog") as dialog:
+            dialog.border_title = f"start {visible(self._pipeline)}"
+            dialog.border_subtitle = "enter start · esc leave it"
+            if self._notice:
+                yield Static(visible(self._notice), markup=False, classes="faint")
+            yield Label("date")
+            yield Input(placeholder="now; or 2026-11-23, 2026-11-23T06:00", id="date", compact=True)
+            for number, (name, declared) in enumerate(self._parameters.items()):
+                yield Label(visible(name), markup=False)
+                yield self._field(f"p{number}", declared)
+            with Horizontal(classes="buttons"):
+                yield Button("start", id="start", variant="primary", compact=True)
+                yield Button("leave it", id="leave", compact=True)
+
+    def _field(self, identifier: str, declared: dict[str, object]) -> Input | Select[str]:
+        default = str(declared["default"]) if "default" in declared else ""
+        choices = declared.get("choices")
+        if isinstance(choices, list) and choices:
+            texts = [str(choice) for choice in choices]
+            value = default if default in texts else texts[0]
+            return Select([(t, t) for t in texts], value=value, allow_blank=False, id=identifier, compact=True)
+        return Input(default, placeholder="required" if "default" not in declared else "", id=identifier, compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#p0" if self._parameters else "#date").focus()
+
+    def on_input_submitted(self) -> None:
+        self.action_start()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "start":
+            self.action_start()
+        else:
+            self.dismiss(None)
+
+    def action_start(self) -> None:
+        """Start it so."""
+        parameters = {}
+        for number, name in enumerate(self._parameters):
+            field = self.query_one(f"#p{number}")
+            assert isinstance(field, (Input, Select))
+            parameters[name] = str(field.value)
+        self.dismiss(StartRun(parameters=parameters, date=self.query_one("#date", Input).value.strip()))
+
+    def action_leave(self) -> None:
+        """Leave it."""
+        self.dismiss(None)

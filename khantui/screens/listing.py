@@ -1,0 +1,170 @@
+"""What screens with a list of things have in common that are all known: filter, sort, marks, wide, relative times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from backend.errors import InvalidRequest
+from khantui.render.table import Column
+from khantui.screens.view import View
+from khantui.state.rows import ListRows
+from khantui.widgets.prompt import Kind
+from khantui.widgets.resource_table import ResourceTable
+
+T = TypeVar("T")
+
+
+class Listing(View, Generic[T]):
+    """A table of things that the overview knows."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+z", "faults", "failed only"),
+        Binding("ctrl+w", "wide", "wide", show=False),
+        Binding("T", "times", "times", show=False),
+        Binding("c", "copy", "copy the name", show=False),
+    ]
+    TITLE_WORD = ""
+    EMPTY = ""
+    FAULTS = ""  # the filter of ctrl-z
+    SORTS: ClassVar[dict[str, Callable[[Any], Any]]] = {}  # column -> key
+
+    def __init__(self, command: str, filter: str = "") -> None:
+        super().__init__(command)
+        self._filter = filter
+        self._absolute = False
+        self._sorted = ""
+        self.rows: ListRows[T] = self.make_rows()
+
+    def make_rows(self) -> ListRows[T]:
+        """Empty rows, that know what a filter can ask."""
+        raise NotImplementedError
+
+    def items(self) -> Iterable[T]:
+        """All things, in the order of the list."""
+        raise NotImplementedError
+
+    def columns(self) -> Sequence[Column[T]]:
+        """The columns now."""
+        raise NotImplementedError
+
+    def identify(self, item: T) -> str:
+        """The name of a thing."""
+        raise NotImplementedError
+
+    def body(self) -> Iterable[Widget]:
+        yield ResourceTable[T](self.columns, self.identify, id="table", empty=self.EMPTY)
+
+    @property
+    def table(self) -> ResourceTable[T]:
+        """The list."""
+        return self.query_one("#table", ResourceTable)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.table.focus()
+        self._narrow()
+
+    def overview_changed(self) -> None:
+        at = self.table.current
+        self.rows.put(self.items())
+        self._shown(at)
+        super().overview_changed()
+
+    def _shown(self, at: T | None) -> None:
+        self.table.show(self.rows)
+        if at is not None:
+            name = self.identify(at)
+            place = next((i for i, item in enumerate(self.rows.items) if self.identify(item) == name), None)
+            if place is not None and place != self.table.cursor:
+                self.table.go_to(place)
+
+    def place(self) -> list[tuple[str, str]]:
+        count, total = self.rows.count, self.rows.total
+        many = f"{count:,} of {total:,}" if count != total else f"{total:,}"
+        pieces = [(f" {self.TITLE_WORD}", "strong"), (f"  {many}", "faint")]
+        if self.table.marked:
+            pieces.append((f" · {len(self.table.marked)} marked", "warning"))
+        return pieces
+
+    def _narrow(self) -> None:
+        at = self.table.current
+        try:
+            self.rows.narrow(self._filter)
+        except InvalidRequest as error:
+            self.notify(f"{error.message}\n→ {error.hint}", severity="error", markup=False)
+            self._filter = ""
+            self.rows.narrow("")
+        self.rows.put(self.items())
+        self.chips([self._filter] if self._filter else [])
+        self._shown(at)
+        self.show_heading()
+
+    def tick(self) -> None:
+        super().tick()
+        self.table.tick()
+
+    def on_resource_table_moved(self) -> None:
+        self.show_heading()
+
+    def on_resource_table_opened(self, message: ResourceTable.Opened) -> None:
+        self.action_open()
+
+    def action_open(self) -> None:
+        """Into the thing."""
+
+    def prompted(self, kind: Kind) -> str:
+        return self._filter if kind == "filter" else ""
+
+    def said(self, kind: Kind, text: str) -> None:
+        self._filter = text
+        self.command = f"{self.command.split(' ')[0]} {text}".strip()
+        self._narrow()
+
+    def focus_body(self) -> None:
+        self.table.focus()
+
+    def action_back(self) -> None:
+        """Take away marks, then conditions, then leave."""
+        if self.table.marked:
+            self.table.clear_marks()
+        elif self._filter:
+            self.said("filter", "")
+        else:
+            super().action_back()
+
+    def action_faults(self) -> None:
+        """Only what failed, or everything again."""
+        self.said("filter", "" if self._filter == self.FAULTS else self.FAULTS)
+
+    def action_wide(self) -> None:
+        """All columns."""
+        self.table.toggle_wide()
+
+    def action_times(self) -> None:
+        """Times as they stand on the clock, or how long ago."""
+        self._absolute = not self._absolute
+        self.table.changed()
+
+    def action_copy(self) -> None:
+        """Put the name on the clipboard."""
+        if chosen := self.table.chosen():
+            self.app.copy_to_clipboard("\n".join(chosen))
+            self.notify(f"copied {chosen[0]}", markup=False)
+
+    def action_sort(self, title: str) -> None:
+        """Sort by that column; again for the other direction; once more for the usual order."""
+        steps = [title, f"-{title}", ""]
+        self._sorted = steps[(steps.index(self._sorted) + 1) % 3] if self._sorted in steps[:2] else title
+        key = self.SORTS.get(self._sorted.removeprefix("-"))
+        at = self.table.current
+        self.rows.sort(key, self._sorted.startswith("-"))
+        self.table.sorted_by = self._sorted
+        self._shown(at)
+
+    def on_resource_table_sort_asked(self, message: ResourceTable.SortAsked) -> None:
+        if message.title in self.SORTS:
+            self.action_sort(message.title)

@@ -1,0 +1,105 @@
+"""Schedules: what starts runs, when next, and whether somebody stopped it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from textual import work
+from textual.binding import Binding, BindingType
+
+from backend.api.wire import ScheduleView
+from khantui.render.live import live_schedule_columns
+from khantui.render.table import Column
+from khantui.screens import acts
+from khantui.screens.ask import Confirm
+from khantui.screens.listing import Listing
+from khantui.state.rows import ListRows
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+FIELDS = frozenset(("name", "pipeline", "kind", "zone", "paused", "state"))
+
+
+class Schedules(Listing[ScheduleView]):
+    """All schedules, the next firing first."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "open", show=False),
+        Binding("s", "pause", "pause/resume"),
+        Binding("t", "trigger", "run now"),
+        Binding("l", "last", "last run"),
+        Binding("ctrl+d", "delete", "delete", show=False),
+        Binding("N", "sort('SCHEDULE')", "sort by name", show=False),
+        Binding("A", "sort('NEXT')", "sort by next", show=False),
+    ]
+    TITLE_WORD = "Schedules"
+    EMPTY = "there is no schedule yet: khantui schedule PIPELINE --cron '0 6 * * *' --tz Europe/Paris"
+    FAULTS = "state=failed"
+    SORTS: ClassVar[dict[str, Callable[[Any], Any]]] = {
+        "SCHEDULE": lambda s: s.name,
+        "PIPELINE": lambda s: s.pipeline,
+        "NEXT": lambda s: s.next[0] if s.next else _NEVER,
+    }
+
+    def make_rows(self) -> ListRows[ScheduleView]:
+        return ListRows(subject=subject, fields=FIELDS)
+
+    def items(self) -> Iterable[ScheduleView]:
+        def order(schedule: ScheduleView) -> tuple[datetime, str]:
+            return (schedule.next[0] if schedule.next and not schedule.paused else _NEVER, schedule.name)
+
+        return sorted(self.host.overview.schedules.values(), key=order)
+
+    def columns(self) -> Sequence[Column[ScheduleView]]:
+        return live_schedule_columns(self.host.moment, self._absolute)
+
+    def identify(self, item: ScheduleView) -> str:
+        return item.name
+
+    def action_open(self) -> None:
+        """The runs that it started."""
+        if (schedule := self.table.current) is not None:
+            self.host.go(f"runs schedule={schedule.name}")
+
+    def action_last(self) -> None:
+        """The last run that it started."""
+        if (schedule := self.table.current) is not None and schedule.last_run:
+            self.host.go(f"run {schedule.last_run}")
+
+    @work(group="act")
+    async def action_pause(self) -> None:
+        """Pause it, or have it go on."""
+        for name in self.table.chosen():
+            await acts.pause_or_resume(self.host, name)
+        self.table.clear_marks()
+
+    @work(group="act")
+    async def action_trigger(self) -> None:
+        """Run its pipeline now."""
+        if (schedule := self.table.current) is not None:
+            await acts.trigger(self.host, schedule.pipeline)
+
+    @work(group="act")
+    async def action_delete(self) -> None:
+        """Delete what is marked, after a question."""
+        names = self.table.chosen()
+        if not names or not self.host.may_change():
+            return
+        what = f"the schedule {names[0]}" if len(names) == 1 else f"{len(names)} schedules"
+        if await self.app.push_screen_wait(Confirm(f"Delete {what}?", "\n".join(names[:10]), yes="delete")):
+            for name in names:
+                await self.host.ask(lambda c, n=name: c.delete_schedule(n))  # type: ignore[misc]
+            self.table.clear_marks()
+
+
+def subject(schedule: ScheduleView) -> dict[str, object]:
+    """What the filter language can ask about a schedule."""
+    return {
+        "name": schedule.name,
+        "pipeline": schedule.pipeline,
+        "kind": schedule.kind,
+        "zone": schedule.zone,
+        "paused": "yes" if schedule.paused else "no",
+        "state": schedule.last_state,
+    }

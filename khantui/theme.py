@@ -1,0 +1,116 @@
+"""Colours by meaning. Every theme of Textual works; those that are ours are quiet, with one accent."""
+
+from __future__ import annotations
+
+from textual.theme import Theme
+
+# variables that the widgets ask for; a theme that does not define one gets the value that is made here of its palette
+STATES = (
+    "queued",
+    "waiting",
+    "running",
+    "retrying",
+    "succeeded",
+    "reused",
+    "failed",
+    "cancelled",
+    "skipped",
+    "error",
+    "warning",
+    "info",
+)
+_DARK = {
+    "state-queued": "#8a8f98",
+    "state-waiting": "#8a8f98",
+    "state-running": "#4cb5f9",
+    "state-retrying": "#e3b341",
+    "state-succeeded": "#56c271",
+    "state-reused": "#56c271",
+    "state-failed": "#ff6b68",
+    "state-cancelled": "#c792ea",
+    "state-skipped": "#8a8f98",
+    "state-error": "#ff6b68",
+    "state-warning": "#e3b341",
+    "state-info": "#4cb5f9",
+}
+_LIGHT = {
+    "state-queued": "#63676e",
+    "state-waiting": "#63676e",
+    "state-running": "#005fb8",
+    "state-retrying": "#8a5a00",
+    "state-succeeded": "#1a7334",
+    "state-reused": "#1a7334",
+    "state-failed": "#c0232c",
+    "state-cancelled": "#7a3fa8",
+    "state-skipped": "#63676e",
+    "state-error": "#c0232c",
+    "state-warning": "#8a5a00",
+    "state-info": "#005fb8",
+}
+_CONTRAST = {
+    "state-queued": "#ffffff",
+    "state-waiting": "#ffffff",
+    "state-running": "#00ffff",
+    "state-retrying": "#ffff00",
+    "state-succeeded": "#00ff00",
+    "state-reused": "#00ff00",
+    "state-failed": "#ff5555",
+    "state-cancelled": "#ff80ff",
+    "state-skipped": "#ffffff",
+    "state-error": "#ff5555",
+    "state-warning": "#ffff00",
+    "state-info": "#00ffff",
+}
+
+THEMES = (
+    Theme(
+        "khantui-dark",
+        primary="#4cb5f9",
+        secondary="#8a8f98",
+        accent="#4cb5f9",
+        foreground="#d7dae0",
+        background="#14161a",
+        surface="#1a1d22",
+        panel="#24282f",
+        success="#56c271",
+        warning="#e3b341",
+        error="#ff6b68",
+        dark=True,
+        variables=_DARK,
+    ),
+    Theme(
+        "khantui-light",
+        primary="#005fb8",
+        secondary="#63676e",
+        accent="#005fb8",
+        foreground="#1c1f24",
+        background="#fbfbfc",
+        surface="#f2f3f5",
+        panel="#e4e6ea",
+        success="#1a7334",
+        warning="#8a5a00",
+        error="#c0232c",
+        dark=False,
+        variables=_LIGHT,
+    ),
+    Theme(
+        "khantui-contrast",
+        primary="#ffff00",
+        secondary="#ffffff",
+        accent="#ffff00",
+        foreground="#ffffff",
+        background="#000000",
+        surface="#000000",
+        panel="#1f1f1f",
+        success="#00ff00",
+        warning="#ffff00",
+        error="#ff5555",
+        dark=True,
+        variables=_CONTRAST,
+    ),
+)
+
+
+def defaults(dark: bool) -> dict[str, str]:
+    """State colours for themes that are not ours."""
+    return dict(_DARK if dark else _LIGHT)
