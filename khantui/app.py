@@ -54,6 +54,7 @@ class KhantuiApp(Host):
         self._places: list[str] = []
         self._at = -1
         self._renewing = False
+        self._was_away = False
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = "khantui-dark"
@@ -74,11 +75,16 @@ class KhantuiApp(Host):
 
     def _link_changed(self) -> None:
         if self.link.state == "live":
-            if not self.overview.loaded:
+            if not self.overview.loaded or self._was_away:
                 self.renew()
+            if not self._was_away:
+                return  # what the screens asked for at their beginning is on its way
+            self._was_away = False
             for screen in self.screen_stack:
                 if isinstance(screen, View):
                     screen.action_refresh()
+        else:
+            self._was_away = True
 
     @work(group="overview", exclusive=True)
     async def renew(self) -> None:

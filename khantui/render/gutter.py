@@ -42,7 +42,7 @@ class _Bus:
 
     @property
     def straight(self) -> bool:
-        return self.sources == self.targets
+        return len(self.sources) == 1 and self.sources == self.targets
 
     def urgency(self) -> tuple[bool, int]:
         """Those with several targets are further left, then those that cross the fewest others."""

@@ -80,7 +80,7 @@ class Listing(View, Generic[T]):
             name = self.identify(at)
             place = next((i for i, item in enumerate(self.rows.items) if self.identify(item) == name), None)
             if place is not None and place != self.table.cursor:
-                self.table.go_to(place)
+                self.table.stay_at(place)
 
     def place(self) -> list[tuple[str, str]]:
         count, total = self.rows.count, self.rows.total

@@ -119,7 +119,7 @@ class Runs(View):
             self.rows = rows
             self.table.show(rows, keep=same)
             if same and at is not None and (index := rows.index(at.id)) is not None:
-                self.table.go_to(index)
+                self.table.stay_at(index)
         else:
             self.table.changed()
         self.show_heading()

@@ -185,7 +185,7 @@ class View(Screen[None]):
         """Which keys do what here."""
         from khantui.screens.help import Help
 
-        self.app.push_screen(Help(self.keys(), type(self).__name__))
+        self.app.push_screen(Help(self.keys(), self.command.split(" ")[0]))
 
     def keys(self) -> list[tuple[str, str]]:
         """Each key of this screen and what it does, in words."""
@@ -193,6 +193,6 @@ class View(Screen[None]):
         for node in (self.focused, self) if self.focused is not None else (self,):
             for bindings in node._bindings.key_to_bindings.values():
                 for binding in bindings:
-                    if binding.description and not binding.system:
+                    if binding.description[:1].islower() or binding.description[:4] == "JSON":
                         found.setdefault(self.app.get_key_display(binding), binding.description)
         return list(found.items())

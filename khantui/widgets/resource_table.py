@@ -154,6 +154,11 @@ class ResourceTable(ScrollView, Generic[T], can_focus=True):
             return sorted(self.marked)
         return [self._identify(self.current)] if self.current is not None else []
 
+    def stay_at(self, index: int) -> None:
+        """The row that the cursor is at is here now; the view does not follow unless somebody put the cursor there."""
+        if self._touched:
+            self.go_to(index)
+
     def go_to(self, index: int) -> None:
         """Put the cursor at a row."""
         if self._rows is None:
