@@ -16,6 +16,9 @@ from khantui.api.client import Client
 from khantui.errors import Failure
 from khantui.render.describe import describe_run, explain
 from khantui.render.rows import short
+from khantui.screens import acts
+from khantui.screens.artifacts import Artifacts
+from khantui.screens.editor import Editor
 from khantui.screens.host import Host
 from khantui.screens.pipelines import Pipelines
 from khantui.screens.run import RunScreen
@@ -150,6 +153,13 @@ class KhantuiApp(Host):
             self._at = place
             self.go(self._places[place], remember=False)
 
+    @work(group="act")
+    async def start_pipeline(self, name: str) -> None:
+        """Ask with what a pipeline is to run, start it, and show the run."""
+        started = await acts.trigger(self, name)
+        if started is not None:
+            self.go(f"run {started.id}")
+
     @work(group="describe")
     async def describe(self, named: str, *, why: bool) -> None:
         """Show all that is known of a run, or why it is where it is."""
@@ -187,12 +197,34 @@ def _why(app: KhantuiApp, command: str, rest: str) -> None:
     app.describe(rest, why=True)
 
 
+def _artifacts(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
+    if not rest:
+        app.notify("artifacts of which run?", severity="warning", markup=False)
+        return None
+    return Artifacts(command, rest)
+
+
 def _pipelines(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
     return Pipelines(command, rest)
 
 
 def _schedules(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
     return Schedules(command, rest)
+
+
+def _trigger(app: KhantuiApp, command: str, rest: str) -> None:
+    app.start_pipeline(rest)
+
+
+def _edit(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
+    if not rest:
+        app.notify("edit which pipeline?", severity="warning", markup=False)
+        return None
+    return Editor(command, rest)
+
+
+def _new(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
+    return Editor(command, rest or "my-pipeline", new=True)
 
 
 def _theme(app: KhantuiApp, command: str, rest: str) -> None:
@@ -223,8 +255,12 @@ COMMANDS: dict[str, Open] = {
     "schedules": _schedules,
     "run": _run,
     "log": _log,
+    "artifacts": _artifacts,
     "describe": _describe,
     "why": _why,
+    "trigger": _trigger,
+    "edit": _edit,
+    "new": _new,
     "theme": _theme,
     "readonly": _read_only,
     "help": _help,

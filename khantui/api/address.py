@@ -54,9 +54,15 @@ def data_folder(given: str | None, environment: Mapping[str, str]) -> Path:
 
 
 def resolve(address: str | None, data: str | None, environment: Mapping[str, str]) -> Address:
-    """Where the daemon is. What was given on the command line wins over the environment. Raises Misuse."""
+    """Where the daemon is: as given, else as the environment says, else the current context's. Raises Failure."""
     if address:
         return parse(address)
     if not data and (named := environment.get("KHANTUI_ADDRESS")):
         return parse(named)
+    if not data and not environment.get("KHANTUI_DATA"):
+        from khantui.api.contexts import load
+
+        known = load()
+        if known.current:
+            return parse(known.get(known.current).address)
     return of_socket(data_folder(data, environment) / SOCKET)

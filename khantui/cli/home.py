@@ -8,7 +8,7 @@ from khantui.cli.session import Session, note
 from khantui.errors import Unreachable
 
 
-def show_home(ctx: click.Context, session: Session) -> None:
+def show_home(ctx: click.Context, session: Session, *, read_only: bool = False) -> None:
     """The terminal interface; where there is no terminal or no daemon, a short status and the help."""
     from khantui.cli.daemon import daemon_lines
     from khantui.cli.terminal import is_terminal, open_interface
@@ -17,7 +17,7 @@ def show_home(ctx: click.Context, session: Session) -> None:
     try:
         if is_terminal():
             session.client.daemon()
-            ctx.exit(open_interface(session))
+            ctx.exit(open_interface(session, read_only=read_only))
         for line in daemon_lines(session, session.client.daemon()):
             click.echo(line)
         click.echo()

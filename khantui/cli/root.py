@@ -17,6 +17,8 @@ from khantui.errors import Failure
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("up", "Start the daemon here: etcd, API, sandbox executor."),
     "init": ("init", "Write a new pipeline from a template."),
+    "web": ("web", "Serve the terminal interface to a browser."),
+    "context": ("context", "Name daemons, and say which one is meant."),
     "lint": ("lint", "Check pipeline documents, without a daemon."),
     "schema": ("lint", "Print the JSON Schema of pipeline documents."),
     "apply": ("apply", "Store pipelines, with their code, as new versions."),
@@ -137,13 +139,14 @@ def _say(message: str, hint: str) -> None:
 @click.option("--address", metavar="URL", help="Where the daemon is: unix:///path or http://127.0.0.1:N.")
 @click.option("--data", metavar="DIR", help="The daemon's data folder.")
 @click.option("-o", "--output", type=click.Choice(OUTPUTS), help="What to print.")
+@click.option("--read-only", is_flag=True, help="Change nothing from the terminal interface.")
 @click.version_option(None, "-V", "--version", package_name="khantui", message="khantui %(version)s")
 @click.pass_context
-def khantui(ctx: click.Context, address: str | None, data: str | None, output: str | None) -> None:
+def khantui(ctx: click.Context, address: str | None, data: str | None, output: str | None, read_only: bool) -> None:
     """One place where data pipelines live, run, are scheduled and are debugged."""
     ctx.obj = session = Session(address=address, data=data, output=output)
     ctx.call_on_close(session.close)
     if ctx.invoked_subcommand is None:
         from khantui.cli.home import show_home
 
-        show_home(ctx, session)
+        show_home(ctx, session, read_only=read_only)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 def is_terminal() -> bool:
     """Whether a person sits there."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    if "TEXTUAL_DRIVER" in os.environ:  # a browser: `khantui web`
+        return True
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def open_interface(

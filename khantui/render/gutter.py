@@ -83,7 +83,7 @@ def _assign(buses: list[_Bus], used: set[int], height: int) -> tuple[list[_Bus],
         waiting[bus] = number
         if not bus.waits:
             heappush(ready, (bus.urgency(), number, bus))
-    taken: list[int] = []  # for each track, the rows that are occupied, as bits
+    taken: list[tuple[int, int]] = []  # for each track, the rows that no other, and no other fork, may have, as bits
     joined: dict[int, int] = {}  # target row -> rightmost track that enters it
     placed: list[_Bus] = []
     while waiting:
@@ -122,16 +122,19 @@ def _split(bus: _Bus, free: set[int]) -> _Bus:
     return first
 
 
-def _place(bus: _Bus, taken: list[int], joined: dict[int, int]) -> None:
+def _place(bus: _Bus, taken: list[tuple[int, int]], joined: dict[int, int]) -> None:
     rows = bus.rows
     bits = ((1 << len(rows)) - 1) << rows[0]
     track = bus.least
     if len(bus.targets) == 1:
         track = max(track, joined.get(bus.targets[0], -1) + 1)
-    while track < len(taken) and taken[track] & bits:
+    fork = len(bus.targets) > 1
+    while track < len(taken) and taken[track][fork] & bits:
         track += 1
-    taken.extend([0] * (track + 1 - len(taken)))
-    taken[track] |= bits
+    taken.extend([(0, 0)] * (track + 1 - len(taken)))
+    occupied, apart = taken[track]
+    # forks do not touch: an arrow of one next to an arrow of another would look like a line through both
+    taken[track] = (occupied | bits, apart | bits | (bits << 1 | bits >> 1 if fork else 0))
     bus.track = track
     for row in bus.targets:
         joined[row] = max(joined.get(row, -1), track)
@@ -203,17 +206,16 @@ class _Drawing:
                 cells[track] |= (_UP if row > rows[0] else 0) | (_DOWN if row < rows[-1] else 0)
                 if before & _LEFT and len(bus.targets) > 1 and row not in bus.sources:
                     self._join(row, bus)
-            else:  # it crosses a line of another: the critical one is in front
-                over = row not in hot and track in self._hot.get(row, ())
-                self._mark(row, track, "─" if over else "│")
+            else:  # it crosses a line of another, which passes behind
+                self._mark(row, track, "│")
+                self._hot.get(row, set()).discard(track)
             if row in hot:
                 self._hot.setdefault(row, set()).add(track)
 
     def _join(self, row: int, bus: _Bus) -> None:
-        if all(source > row for source in bus.sources):
-            self._mark(row, bus.track, "▲")
-        elif all(source < row for source in bus.sources):
-            self._mark(row, bus.track, "▼")
+        """Where a line comes in from the left that has no part in the other targets of this track."""
+        below, above = any(s > row for s in bus.sources), any(s < row for s in bus.sources)
+        self._mark(row, bus.track, "▶" if below and above else "▲" if below else "▼")
 
     def _mark(self, row: int, track: int, mark: str) -> None:
         self._marks.setdefault(row, {})[track] = mark

@@ -12,17 +12,16 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from khantui.render.gantt import Bar, Piece, axis, bar_columns, extent, gantt
 from khantui.render.text import visible, width
-from khantui.widgets.paint import Palette
+from khantui.widgets.painted import Painted
 
 _LABEL = 26  # columns of a label, with its symbol, at most
 
 
-class GanttView(ScrollView, can_focus=True):
+class GanttView(Painted, can_focus=True):
     """Bars with a cursor. `selected` is the name of one of them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -60,10 +59,10 @@ class GanttView(ScrollView, can_focus=True):
         self._axis = ""
         self._lines: list[list[Piece]] = []
         self._fitted = -1  # columns that the lines were made for
-        self._palette: Palette | None = None
 
     def show(self, bars: Sequence[Bar], now: datetime) -> None:
         """Show these as of `now`. The cursor stays at its bar; if that has gone, it is at the first."""
+        before = self._index.get(self.selected)
         self._bars, self._now = tuple(bars), now
         self._index = {bar.name: i for i, bar in enumerate(self._bars)}
         self._fitted = -1
@@ -71,7 +70,8 @@ class GanttView(ScrollView, can_focus=True):
         if self.selected not in self._index:
             self.selected = self._bars[0].name if self._bars else ""
         self.refresh()
-        self.call_after_refresh(self._into_view)
+        if self._index.get(self.selected) != before:  # else leave it where somebody has scrolled it
+            self.call_after_refresh(self._into_view)
 
     def watch_selected(self) -> None:
         self._into_view()
@@ -94,10 +94,8 @@ class GanttView(ScrollView, can_focus=True):
 
     # drawing
 
-    def render_line(self, y: int) -> Strip:
-        if self._palette is None:
-            self._palette = Palette(self.app)
-        palette, columns = self._palette, self.size.width
+    def draw_line(self, y: int) -> Strip:
+        palette, columns = self.palette, self.size.width
         if columns != self._fitted:
             self._fit(columns)
         if y == 0:
@@ -118,10 +116,6 @@ class GanttView(ScrollView, can_focus=True):
         room = bar_columns(self._bars, self._now, columns, label)
         self._axis = " " * (label + 1) + axis(*extent(self._bars, self._now), room) if self._bars else ""
         self._fitted = columns
-
-    def notify_style_update(self) -> None:
-        self._palette = None
-        super().notify_style_update()
 
     def on_focus(self) -> None:
         self.refresh()

@@ -12,17 +12,16 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size, Spacing
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from khantui.render.graph import CRITICAL, EDGE, Node, Picture, collapse, draw
-from khantui.widgets.paint import Palette
+from khantui.widgets.painted import Painted
 
 _MANY = 40  # nodes; more than that, and instances of one stage are drawn as one
 _MOST = 3  # instances of a stage that are still drawn one by one
 
 
-class GraphView(ScrollView, can_focus=True):
+class GraphView(Painted, can_focus=True):
     """Stages with a cursor. `selected` is the name of a node, or of an instance that a node stands for."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -57,21 +56,24 @@ class GraphView(ScrollView, can_focus=True):
         self._drawn: tuple[Node, ...] = ()
         self._picture = Picture([], {}, 0)
         self._shown_as: dict[str, str] = {}  # each instance -> the node that shows it
-        self._palette: Palette | None = None
 
     def show(self, nodes: Sequence[Node]) -> None:
         """Show these. The cursor stays at its node; if that has gone, it is at the first."""
         if tuple(nodes) == self._drawn:
             return
         self._drawn = tuple(nodes)
+        before = self._picture.places.get(self.selected)
         shown, self._shown_as = collapse(nodes, _MOST if len(nodes) > _MANY else len(nodes))
         self._picture = draw(shown)
         self.virtual_size = Size(self._picture.width, len(self._picture.lines))
-        places = self._picture.places
-        at = self._shown_as.get(self.selected, "")
-        self.selected = at or min(places, key=lambda name: (places[name][1], places[name][0]), default="")
+        self.selected = self._shown_as.get(self.selected) or self._first()
         self.refresh()
-        self.call_after_refresh(self._into_view)
+        if self._picture.places.get(self.selected) != before:  # else leave it where somebody has scrolled it
+            self.call_after_refresh(self._into_view)
+
+    def _first(self) -> str:
+        places = self._picture.places
+        return min(places, key=lambda name: (places[name][1], places[name][0]), default="")
 
     def members(self, name: str) -> tuple[str, ...]:
         """The instances that a node stands for: itself alone, where it stands for no others."""
@@ -98,9 +100,7 @@ class GraphView(ScrollView, can_focus=True):
 
     # drawing
 
-    def render_line(self, y: int) -> Strip:
-        if self._palette is None:
-            self._palette = Palette(self.app)
+    def draw_line(self, y: int) -> Strip:
         left, columns = self.scroll_offset.x, self.size.width
         index = self.scroll_offset.y + y
         if index >= len(self._picture.lines):
@@ -112,20 +112,14 @@ class GraphView(ScrollView, can_focus=True):
         return strip.crop(left, left + columns).adjust_cell_length(columns)
 
     def _style(self, state: str) -> Style:
-        assert self._palette is not None
         if state == EDGE:
-            return self._palette.faint
-        return self._palette.accent if state == CRITICAL else self._palette.state(state)
+            return self.palette.faint
+        return self.palette.accent if state == CRITICAL else self.palette.state(state)
 
     def _marked(self, strip: Strip, start: int, end: int) -> Strip:
-        assert self._palette is not None
-        style = self._palette.cursor if self.has_focus else self._palette.dim_cursor
+        style = self.palette.cursor if self.has_focus else self.palette.dim_cursor
         label = strip.crop(start, end).apply_style(style)
         return Strip.join([strip.crop(0, start), label, strip.crop(end, strip.cell_length)])
-
-    def notify_style_update(self) -> None:
-        self._palette = None
-        super().notify_style_update()
 
     def on_focus(self) -> None:
         self.refresh()
@@ -137,7 +131,8 @@ class GraphView(ScrollView, can_focus=True):
 
     def action_move(self, way: str) -> None:
         """To the nearest node `left`, `right`, `up` or `down` of here."""
-        if name := nearest(self._picture.places, self.selected, way):
+        places = self._picture.places
+        if name := nearest(places, self.selected, way) if self.selected in places else self._first():
             self._select(name)
 
     def action_open(self) -> None:
@@ -165,13 +160,11 @@ class GraphView(ScrollView, can_focus=True):
 
 
 def nearest(places: dict[str, tuple[int, int, int]], name: str, way: str) -> str:
-    """The place that is next in a direction; "" if there is none.
+    """The name of the place that is next in a direction from one of them; "" if there is none.
 
     Sideways it is in the next column that has any, on the nearest line; up and down it is in the same column
     if there is any, or else on the nearest line.
     """
-    if name not in places:
-        return ""
     line, column, _ = places[name]
     sign = 1 if way in ("right", "down") else -1
     if way in ("left", "right"):

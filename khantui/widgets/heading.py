@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.segment import Segment
+from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -34,4 +35,5 @@ class Heading(Widget):
             left.append(Segment(text, palette.state(role)))
             used += width(text)
         space = Segment(" " * max(0, room - used))
-        return Strip([*left, space, *right]).adjust_cell_length(columns)
+        ground = Style(bgcolor=self.background_colors[1].rich_color)
+        return Strip([*left, space, *right]).adjust_cell_length(columns).apply_style(ground)

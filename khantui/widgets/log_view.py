@@ -13,11 +13,10 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from khantui.render.logline import clock, looks_bad, styled
-from khantui.widgets.paint import Palette
+from khantui.widgets.painted import Painted
 
 _MARGIN = 2  # columns before a line: the mark of the first error, of a match, of the user
 
@@ -51,7 +50,7 @@ class Lines(Protocol):
         ...
 
 
-class LogView(ScrollView, can_focus=True):
+class LogView(Painted, can_focus=True):
     """One attempt's log. What it lacks it asks for with `Wanted`; what needs the daemon is the screen's."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -109,7 +108,6 @@ class LogView(ScrollView, can_focus=True):
         self.pattern: re.Pattern[str] | None = None
         self.only: Sequence[int] | None = None  # with `&`: the numbers of the lines shown
         self.said = ""  # in place of lines, where there are none
-        self._palette: Palette | None = None
         self._strips: dict[tuple[int, int], list[Strip]] = {}
         self._layout: list[tuple[int, int]] = []  # (row of the list, part of the line) per row on the screen
         self._widest = 0
@@ -232,9 +230,9 @@ class LogView(ScrollView, can_focus=True):
         self._layout = self._rows()
         return super().render_lines(crop)  # type: ignore[arg-type]
 
-    def render_line(self, y: int) -> Strip:
+    def draw_line(self, y: int) -> Strip:
         columns = self.size.width
-        palette = self._paint
+        palette = self.palette
         if y >= len(self._layout):
             text = self.said if y == 0 and not self.count else ""
             return Strip([Segment("  " + text, palette.faint)]).adjust_cell_length(columns)
@@ -247,14 +245,8 @@ class LogView(ScrollView, can_focus=True):
         whole = Strip.join([self._margin(number, part), body]).adjust_cell_length(columns, palette.plain)
         return whole.apply_style(palette.cursor) if number == self.at else whole
 
-    @property
-    def _paint(self) -> Palette:
-        if self._palette is None:
-            self._palette = Palette(self.app)
-        return self._palette
-
     def _margin(self, number: int, part: int) -> Strip:
-        palette, lines = self._paint, self.log_lines
+        palette, lines = self.palette, self.log_lines
         mark, style = "  ", palette.faint
         if part == 0 and number in self.markers:
             mark, style = "◆ ", palette.accent
@@ -271,7 +263,7 @@ class LogView(ScrollView, can_focus=True):
         number = self.number(row)
         line = self.log_lines.line(number) if self.log_lines is not None else None
         if line is None:
-            return [Strip([Segment("·", self._paint.faint)])]
+            return [Strip([Segment("·", self.palette.faint)])]
         key = (number, line.length)
         found = self._strips.get(key)
         if found is None:
@@ -281,7 +273,7 @@ class LogView(ScrollView, can_focus=True):
         return found
 
     def _draw(self, line: Line) -> list[Strip]:
-        palette = self._paint
+        palette = self.palette
         text = styled(line.text, pretty=self.pretty)
         base = palette.state("failed") if looks_bad(text.plain) else palette.plain
         if self.pattern is not None:
@@ -301,7 +293,6 @@ class LogView(ScrollView, can_focus=True):
         return [strip.crop(at, at + space) for at in range(0, max(1, strip.cell_length), space)]
 
     def notify_style_update(self) -> None:
-        self._palette = None
         self._strips.clear()
         super().notify_style_update()
 

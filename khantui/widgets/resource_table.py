@@ -10,12 +10,12 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from khantui.render.table import Cell, Column, cell_of, fit
 from khantui.render.text import pad, width
-from khantui.widgets.paint import Palette, cell_segments
+from khantui.widgets.paint import cell_segments
+from khantui.widgets.painted import Painted
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -36,7 +36,7 @@ class Rows(Protocol[T_co]):
         ...
 
 
-class ResourceTable(ScrollView, Generic[T], can_focus=True):
+class ResourceTable(Painted, Generic[T], can_focus=True):
     """Rows with a cursor and marks. `name` gives each row's identity, which the cursor and the marks keep to."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -106,7 +106,6 @@ class ResourceTable(ScrollView, Generic[T], can_focus=True):
         self.wide = False
         self.sorted_by = ""  # a column's title, with a minus before it for the other direction
         self.empty = empty
-        self._palette: Palette | None = None
         self._bars: tuple[Strip, ...] = ()
 
     # what it shows
@@ -231,25 +230,22 @@ class ResourceTable(ScrollView, Generic[T], can_focus=True):
 
     # drawing
 
-    def render_line(self, y: int) -> Strip:
+    def draw_line(self, y: int) -> Strip:
         columns = self.size.width
-        if self._palette is None:
-            self._palette = Palette(self.app)
         if y == 0:
             return self._titles(columns)
         index = self.scroll_offset.y + y - 1
         if self._rows is None or index >= self._rows.count:
             said = self.empty if self._rows is not None and index == 0 else ""
-            return Strip([Segment("  " + said, self._palette.faint)]).adjust_cell_length(columns)
+            return Strip([Segment("  " + said, self.palette.faint)]).adjust_cell_length(columns)
         row = self._rows.row(index)
         strip = self._line(row, columns) if row is not None else self._unknown(columns)
         if index == self.cursor:
-            strip = strip.apply_style(self._palette.cursor if self.has_focus else self._palette.dim_cursor)
+            strip = strip.apply_style(self.palette.cursor if self.has_focus else self.palette.dim_cursor)
         return strip
 
     def _line(self, row: T, columns: int) -> Strip:
-        palette = self._palette
-        assert palette is not None
+        palette = self.palette
         marked = self._identify(row) in self.marked
         segments = [Segment("▌ " if marked else "  ", palette.accent)]
         for i in self._shown:
@@ -264,8 +260,7 @@ class ResourceTable(ScrollView, Generic[T], can_focus=True):
         return strip.crop(left, left + columns).adjust_cell_length(columns)
 
     def _titles(self, columns: int) -> Strip:
-        palette = self._palette
-        assert palette is not None
+        palette = self.palette
         segments = [Segment("  ")]
         for i in self._shown:
             column = self._columns[i]
@@ -277,12 +272,7 @@ class ResourceTable(ScrollView, Generic[T], can_focus=True):
         return self._cropped(Strip(segments), columns)
 
     def _unknown(self, columns: int) -> Strip:
-        assert self._palette is not None
-        return Strip([Segment("  ·", self._palette.faint)]).adjust_cell_length(columns)
-
-    def notify_style_update(self) -> None:
-        self._palette = None
-        super().notify_style_update()
+        return Strip([Segment("  ·", self.palette.faint)]).adjust_cell_length(columns)
 
     # keys and mouse
 

@@ -1,0 +1,43 @@
+"""Lines on the whole screen: a preview, a document, a difference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+
+from khantui.render.text import visible
+from khantui.widgets.line_view import Line, LineView
+
+
+class LinesPage(ModalScreen[None]):
+    """Lines of any number and length, to scroll in both directions."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,v", "dismiss", "close"),
+        Binding("c", "copy", "copy"),
+    ]
+
+    def __init__(self, title: str, lines: Sequence[Line], *, head: Line = (), numbered: bool = False) -> None:
+        super().__init__()
+        self._asked, self._shown, self._top, self._numbered = title, lines, head, numbered
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="page", classes="whole") as page:
+            page.border_title = visible(self._asked)
+            page.border_subtitle = "←→ sideways · c copy · esc close"
+            yield LineView(id="lines")
+
+    def on_mount(self) -> None:
+        view = self.query_one("#lines", LineView)
+        view.show(self._shown, head=self._top, numbered=self._numbered)
+        view.focus()
+
+    def action_copy(self) -> None:
+        """Put it on the clipboard."""
+        self.app.copy_to_clipboard(self.query_one("#lines", LineView).text)
+        self.notify("copied", markup=False)
