@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from textual import work
@@ -20,7 +21,9 @@ from khantui.screens import acts
 from khantui.screens.artifacts import Artifacts
 from khantui.screens.editor import Editor
 from khantui.screens.host import Host
+from khantui.screens.pipeline import PipelineScreen
 from khantui.screens.pipelines import Pipelines
+from khantui.screens.pulse import Pulse
 from khantui.screens.run import RunScreen
 from khantui.screens.runs import Runs
 from khantui.screens.schedules import Schedules
@@ -38,7 +41,7 @@ Open = Callable[["KhantuiApp", str, str], "Screen[None] | None"]
 class KhantuiApp(Host):
     """`khantui`, on a terminal."""
 
-    CSS_PATH = "khantui.tcss"
+    CSS_PATH = Path(__file__).parent / "khantui.tcss"
     TITLE = "khantui"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012  as Textual declares it
     ENABLE_COMMAND_PALETTE = True
@@ -204,12 +207,23 @@ def _artifacts(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
     return Artifacts(command, rest)
 
 
+def _pipeline(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
+    if not rest:
+        app.notify("which pipeline?", severity="warning", markup=False)
+        return None
+    return PipelineScreen(command, rest)
+
+
 def _pipelines(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
     return Pipelines(command, rest)
 
 
 def _schedules(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
     return Schedules(command, rest)
+
+
+def _pulse(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
+    return Pulse(command)
 
 
 def _trigger(app: KhantuiApp, command: str, rest: str) -> None:
@@ -252,7 +266,9 @@ def _help(app: KhantuiApp, command: str, rest: str) -> None:
 COMMANDS: dict[str, Open] = {
     "runs": _runs,
     "pipelines": _pipelines,
+    "pipeline": _pipeline,
     "schedules": _schedules,
+    "pulse": _pulse,
     "run": _run,
     "log": _log,
     "artifacts": _artifacts,

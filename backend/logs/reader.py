@@ -19,6 +19,7 @@ _ERROR = re.compile(
     rb"Traceback \(most recent call last\)"
     rb"|^[ \t]*(?:\S+[: \t][ \t]*){0,4}?[\[(<]?(?:ERROR|FATAL|CRITICAL|PANIC|panic|fatal)\b"
     rb"|\b[A-Za-z]*(?:Error|Exception)\b[ \t]*[:(]|\berror:|\bError in |: (?:command )?not found"
+    rb"|^[\w.]*\b(?:exceptions?|errors?)\.\w+:"
     rb"|No such file or directory|\bpanicked at\b|\bERR!|^\S.*(?<!\b0 )\bfailed\b",
     re.MULTILINE,
 )

@@ -31,6 +31,8 @@ MOST_ONLY = 5_000  # lines that `&` shows
 class LogPanel(Vertical):
     """One attempt's log."""
 
+    ALLOW_MAXIMIZE = True
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "next(1)", "next error or match"),
         Binding("N", "next(-1)", "the one before", show=False),

@@ -38,7 +38,7 @@ class RunScreen(View):
     """A run, as it goes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "prompt('search')", "search the log"),
+        Binding("slash", "prompt('search')", "search the log", priority=True),
         Binding("tab", "other(1)", "next part", show=False, priority=True),
         Binding("shift+tab", "other(-1)", "part before", show=False, priority=True),
         Binding("l", "log", "log", show=False),
@@ -53,6 +53,7 @@ class RunScreen(View):
         Binding("e", "edit", "edit", show=False),
         Binding("a", "artifacts", "artifacts", show=False),
         Binding("p", "attempt(-1)", "attempt before", show=False),
+        Binding("P", "attempt(1)", "attempt after", show=False),
         Binding("n", "find(1)", "next error", show=False),
         Binding("N", "find(-1)", "error before", show=False),
         Binding("f", "full", "full screen", show=False),

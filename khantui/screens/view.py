@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Static
+from textual.widgets import Footer, Input, Static, TextArea
 
 from backend.api.wire import EventView
 from khantui.render.moments import ago
@@ -23,8 +23,9 @@ class View(Screen[None]):
     """A full screen. `command` is how one gets here again."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("colon", "prompt('command')", "command", show=False),
-        Binding("slash", "prompt('filter')", "filter"),
+        # with priority: what is typed right behind it must reach the prompt, not what had the keys before
+        Binding("colon", "prompt('command')", "command", show=False, priority=True),
+        Binding("slash", "prompt('filter')", "filter", priority=True),
         Binding("question_mark", "help", "help"),
         Binding("escape", "back", "back", show=False),
         Binding("q", "leave", "quit or back", show=False),
@@ -121,6 +122,9 @@ class View(Screen[None]):
         self.show_heading()
 
     # keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return not (action == "prompt" and isinstance(self.focused, (Input, TextArea)))
 
     def action_prompt(self, kind: Kind) -> None:
         """Ask for a command or a filter."""

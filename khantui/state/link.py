@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -73,6 +74,7 @@ class Link:
         Returns what ends it. The iterator runs in a thread of its own, and waits while nobody takes what it yielded.
         """
         loop, ended, taken = asyncio.get_running_loop(), threading.Event(), threading.Event()
+        context = contextvars.copy_context()  # a thread has none of its own, and widgets need the application's
         waiting: list[T] = []
         lock = threading.Lock()
 
@@ -96,12 +98,12 @@ class Link:
                         waiting.append(item)
                         first, full = len(waiting) == 1, len(waiting) >= MOST_WAITING
                     if first:
-                        loop.call_soon_threadsafe(loop.call_later, TOGETHER, take)
+                        loop.call_soon_threadsafe(loop.call_later, TOGETHER, take, context=context)
                     if full:
                         taken.clear()
                         taken.wait(5.0)
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(loop.call_later, 2 * TOGETHER, finish)
+                loop.call_soon_threadsafe(loop.call_later, 2 * TOGETHER, finish, context=context)
 
         threading.Thread(target=run, daemon=True).start()
         return ended.set
@@ -109,6 +111,7 @@ class Link:
     def start(self) -> None:
         """Begin to listen to the daemon, whether it is there or not."""
         self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()  # of the application, which widgets look for
         threading.Thread(target=self._stream, name="events", daemon=True).start()
 
     def stop(self) -> None:
@@ -156,7 +159,7 @@ class Link:
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         assert self._loop is not None
         try:
-            self._loop.call_soon_threadsafe(function, *arguments)
+            self._loop.call_soon_threadsafe(function, *arguments, context=self._context)
         except RuntimeError:  # the program ends
             self._ended.set()
 

@@ -160,6 +160,8 @@ class LogView(Painted, can_focus=True):
         """Only these lines, or all again."""
         self.only = numbers
         self._lay_out()
+        if self.at is not None:
+            self.go_to(self.at)
         self._need()
         self.refresh()
 

@@ -66,7 +66,7 @@ class Prompt(Input):
         self._place = len(self._said.setdefault(kind, []))
         self.display = True
         self.cursor_position = len(text)
-        self.focus()
+        self.screen.set_focus(self)  # at once, not when there is time
 
     def close(self) -> None:
         """Be gone."""

@@ -1,0 +1,127 @@
+"""The schedules of a pipeline, with the next firings of the one at the cursor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, tzinfo
+from typing import ClassVar, cast
+from zoneinfo import ZoneInfo
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+
+from backend.api.wire import ScheduleView
+from khantui.errors import Failure
+from khantui.render.live import live_schedule_columns
+from khantui.render.moments import ago
+from khantui.render.table import Column
+from khantui.render.text import visible
+from khantui.screens import acts
+from khantui.screens.host import Host
+from khantui.state.rows import ListRows
+from khantui.widgets.line_view import Line, LineView
+from khantui.widgets.resource_table import ResourceTable
+
+_AHEAD = 20  # firings
+
+
+class FiringsPanel(Vertical):
+    """The schedules that start a pipeline."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("s", "pause", "pause/resume")]
+
+    def __init__(self, pipeline: str, *, id: str) -> None:
+        super().__init__(id=id)
+        self._pipeline = pipeline
+        self._schedules: ListRows[ScheduleView] = ListRows()
+        self._drawn: ScheduleView | None = None
+
+    def compose(self) -> ComposeResult:
+        empty = "nothing starts it by itself: khantui schedule makes a schedule"
+        yield ResourceTable[ScheduleView](self._columns, lambda s: s.name, id="schedule-table", empty=empty)
+        with Vertical(id="ahead", classes="panel"):
+            yield LineView(id="firings")
+
+    @property
+    def host(self) -> Host:
+        """The application."""
+        return cast(Host, self.app)
+
+    @property
+    def table(self) -> ResourceTable[ScheduleView]:
+        """The list."""
+        return self.query_one("#schedule-table", ResourceTable)
+
+    def _columns(self) -> Sequence[Column[ScheduleView]]:
+        return [c for c in live_schedule_columns(self.host.moment, False) if c.title != "PIPELINE"]
+
+    def load(self) -> None:
+        """Show what the overview knows."""
+        found = self.host.overview.schedules.values()
+        self._schedules.put(sorted((s for s in found if s.pipeline == self._pipeline), key=lambda s: s.name))
+        self.table.show(self._schedules)
+        self.query_one("#ahead").display = self._schedules.count > 0
+        self._look()
+
+    def on_resource_table_moved(self) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        schedule = self.table.current
+        if schedule != self._drawn:
+            self._drawn = schedule
+            self._show(schedule, schedule.next if schedule is not None else ())
+            if schedule is not None and schedule.next:
+                self._foresee(schedule)
+
+    @work(group="firings", exclusive=True)
+    async def _foresee(self, schedule: ScheduleView) -> None:
+        await asyncio.sleep(0.1)  # the cursor may go on
+        try:
+            times = await self.host.link.ask(lambda c: c.preview(schedule.name, _AHEAD))
+        except Failure:
+            return
+        if self._drawn == schedule:
+            self._show(schedule, times)
+
+    def _show(self, schedule: ScheduleView | None, times: Sequence[datetime]) -> None:
+        self.query_one("#ahead").border_title = visible(f"next firings of {schedule.name}") if schedule else "firings"
+        lines = firing_lines(times, schedule.zone, self.host.moment) if schedule else []
+        if schedule is not None and not lines:
+            said = f"paused: {schedule.paused_reason}" if schedule.paused else schedule.when
+            lines = [[(visible(said) or "it fires no more", "faint")]]
+        self.query_one("#firings", LineView).show(lines)
+
+    def on_resource_table_opened(self, message: ResourceTable.Opened) -> None:
+        message.stop()
+        if isinstance(message.row, ScheduleView):
+            self.host.go(f"runs schedule={message.row.name}")
+
+    @work(group="act")
+    async def action_pause(self) -> None:
+        """Pause it, or have it go on."""
+        if (schedule := self.table.current) is not None:
+            await acts.pause_or_resume(self.host, schedule.name)
+
+
+def firing_lines(times: Sequence[datetime], zone: str, now: datetime) -> list[Line]:
+    """One line a firing: in the schedule's zone, in UTC where that differs, and how long until then."""
+    there = _zone(zone)
+    lines: list[Line] = []
+    for time in times:
+        local, utc = time.astimezone(there), time.astimezone(UTC)
+        line = [(f"{local:%a %d %b %Y %H:%M}", "")]
+        if local.utcoffset() != utc.utcoffset():
+            line.append((f"  ({utc:%H:%M} UTC)", "faint"))
+        lines.append([*line, (f"  {ago(time, now)}", "faint")])
+    return lines
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # a zone that this machine does not know
+        return UTC

@@ -1,0 +1,54 @@
+"""One furnished desk for the tests of a module, and the interface before it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.tui.desk import Desk
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    found = Desk(tmp_path_factory.mktemp("desk"))
+    found.start()
+    found.do(found.furnish())
+    yield found
+    found.stop()
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("KHANTUI_CONFIG", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+
+
+async def until(pilot: Pilot[Any], holds: Callable[[], bool], seconds: float = 10) -> None:
+    """Let the interface go on until something holds. Fails with what the screen shows instead."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        await pilot.pause()
+        with contextlib.suppress(Exception):  # what is asked about is not there yet
+            if holds():
+                return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{type(pilot.app.screen).__name__}:\n{shown(pilot.app)}\n{told(pilot.app)}")
+
+
+def shown(app: Any) -> str:
+    """The screen as text."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip) for strip in strips)
+
+
+def told(app: Any) -> str:
+    """What the interface has told in passing."""
+    return "\n".join(notification.message for notification in app._notifications)
