@@ -156,7 +156,7 @@ def test_wrong_usage_is_exit_2_with_words(args: list[str], words: str, tmp_path:
 
 
 def test_an_error_of_ours_has_a_traceback_only_if_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("oh")
 
     monkeypatch.setattr("khantui.cli.home.show_home", broken)

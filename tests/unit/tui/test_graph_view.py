@@ -73,10 +73,11 @@ def seen(view: Widget) -> list[str]:
 
 
 def cursor(view: Widget) -> list[str]:
-    """The text that has a background of its own."""
+    """The text whose background is not the view's."""
     lines = [view.render_line(y) for y in range(view.size.height)]
-    return ["".join(s.text for s in strip if s.style and s.style.bgcolor) for strip in lines if any(
-        s.style and s.style.bgcolor for s in strip)]  # fmt: skip
+    ground = view.background_colors[1].rich_color
+    lit = [[s.text for s in strip if s.style and s.style.bgcolor != ground] for strip in lines]
+    return ["".join(texts) for texts in lit if texts]
 
 
 async def graph(pilot: Pilot[None], nodes: list[Node]) -> GraphView:
