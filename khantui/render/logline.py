@@ -12,7 +12,7 @@ from khantui.render.text import colours_only, plain
 
 LONGEST = 8_192  # characters of a line that are drawn
 # what people look for first; the daemon looks for much the same
-ERRORS = r"\b(error|exception|traceback|fatal|panic|failed)\b"
+ERRORS = r"(error|exception)s?\b|\b(traceback|fatal|panic|failed)\b"
 _ERROR = re.compile(ERRORS, re.IGNORECASE)
 _MESSAGE = ("message", "msg", "text", "event")
 _LEVEL = ("level", "severity", "levelname", "lvl")

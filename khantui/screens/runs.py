@@ -140,6 +140,10 @@ class Runs(View):
             self.table.changed(heard.above)
             self.show_heading()
 
+    def overview_changed(self) -> None:
+        self.table.changed()  # what is usual is known now, or is something else
+        super().overview_changed()
+
     def _renew(self) -> None:
         self._stale = False
         self.list_anew()

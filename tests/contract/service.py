@@ -18,7 +18,6 @@ from backend.api.openapi import document
 from backend.api.serve import serve
 from backend.api.services import Services
 from backend.artifacts import ArtifactStore
-from backend.clock import SystemClock
 from backend.logs import LogStore
 from backend.spec.bundle import address, pack
 from backend.store.catalogue import Catalogue
@@ -71,7 +70,7 @@ class Service(World):
     @contextlib.asynccontextmanager
     async def serving(self, sockets: Path) -> AsyncIterator[None]:
         """Serve meanwhile, on a socket in a folder with a short path."""
-        clock, feed = SystemClock(), Feed(self.store)
+        clock, feed = self.clock, Feed(self.store)
         services = Services(
             store=self.store,
             feed=feed,

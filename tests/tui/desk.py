@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from backend.clock import SystemClock
 from backend.logs import LogStore
 from backend.run.ids import new_id
 from backend.run.state import (
@@ -66,13 +67,19 @@ class FixedApp(KhantuiApp):
         return NOW
 
 
+class StandingClock(SystemClock):
+    """It is always the same moment."""
+
+    def now(self) -> datetime:
+        return NOW
+
+
 class Desk(Service):
     """The API, to be used from other threads."""
 
     def __init__(self, folder: Path) -> None:
-        from backend.clock import SystemClock
-
         super().__init__(folder, MemoryStore(SystemClock()))
+        self.clock = StandingClock()
         self._sockets = tempfile.TemporaryDirectory(prefix="kh")
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()

@@ -1,0 +1,46 @@
+"""What the screens look like, at the smallest size and at a large one, on dark and light.
+
+After a change that is meant: `make test ARGS="tests/tui/test_pictures.py --snapshot-update"`, and look at the pictures.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.tui.conftest import shown, until
+from tests.tui.desk import Desk
+
+pytestmark = pytest.mark.slow
+SIZES = {"small": (80, 24), "large": (200, 60)}
+# where a command leads, what shows that it is all there, and the keys pressed then
+SCREENS: dict[str, tuple[str, str, list[str]]] = {
+    "runs": ("runs", "1 failing", []),
+    "run": ("run weekly-learners", "BadRequest", []),
+    "why": ("run weekly-learners", "BadRequest", ["w"]),
+    "pipelines": ("pipelines", "etl-daily", []),
+    "schedules": ("schedules", "monday-6", []),
+    "editor": ("edit weekly-learners", "what it is for", []),
+    "help": ("runs", "1 failing", ["question_mark"]),
+}
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("screen", SCREENS)
+def test_picture(desk: Desk, snap_compare: Callable[..., bool], screen: str, size: str, theme: str) -> None:
+    command, sign, keys = SCREENS[screen]
+    app = desk.app(command)
+    app.theme = f"khantui-{theme}"
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: sign in shown(app) and bool(re.search("1 failing|dialog", shown(app))))
+        await pilot.press(*keys)
+        await until(pilot, lambda: not any(w.is_running for w in app.workers if w.group != "log"))
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=SIZES[size], run_before=before)
