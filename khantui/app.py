@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from textual import work
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
 from backend.api.wire import EventView
 from khantui.api.address import Address
 from khantui.api.client import Client
 from khantui.errors import Failure
+from khantui.places import COMMANDS
 from khantui.render.describe import describe_run, explain
 from khantui.render.rows import short
 from khantui.screens import acts
-from khantui.screens.artifacts import Artifacts
-from khantui.screens.editor import Editor
 from khantui.screens.host import Host
-from khantui.screens.pipeline import PipelineScreen
-from khantui.screens.pipelines import Pipelines
-from khantui.screens.pulse import Pulse
-from khantui.screens.run import RunScreen
-from khantui.screens.runs import Runs
-from khantui.screens.schedules import Schedules
 from khantui.screens.text import TextPage
 from khantui.screens.view import View
 from khantui.state.link import Link
@@ -35,7 +27,6 @@ from khantui.theme import THEMES, defaults
 
 MOST_VIEWS = 30  # screens kept below the present one
 MOST_PLACES = 200  # commands remembered for [ and ]
-Open = Callable[["KhantuiApp", str, str], "Screen[None] | None"]
 
 
 class KhantuiApp(Host):
@@ -98,9 +89,10 @@ class KhantuiApp(Host):
         with contextlib.suppress(Failure):
             pipelines = await self.link.ask(lambda c: list(c.pipelines()))
             schedules = await self.link.ask(lambda c: list(c.schedules()))
-            running = await self.link.ask(lambda c: list(c.runs(state=["running", "queued"], limit=1000)))
+            running = await self.link.ask(lambda c: [*c.runs(state="running", limit=1000)])
+            running += await self.link.ask(lambda c: [*c.runs(state="queued", limit=1000)])
             self.overview.load(pipelines, schedules, running)
-            self._tell()
+            self.tell_screens()
 
     def _hear(self, events: Sequence[EventView]) -> None:
         if not self.overview.loaded:
@@ -110,7 +102,7 @@ class KhantuiApp(Host):
         elif self.overview.lacking and not self._renewing:
             self._renewing = True
             self.set_timer(0.2, self.fill)
-        self._tell(events)
+        self.tell_screens()
 
     @work(group="fill")
     async def fill(self) -> None:
@@ -123,12 +115,12 @@ class KhantuiApp(Host):
                     self.overview.put_pipeline(name, await self.link.ask(lambda c, n=name: c.pipeline(n)))  # type: ignore[misc]
                 else:
                     self.overview.put_schedule(name, await self.link.ask(lambda c, n=name: c.schedule(n)))  # type: ignore[misc]
-        self._tell()
+        self.tell_screens()
 
-    def _tell(self, events: Sequence[EventView] = ()) -> None:
-        for screen in self.screen_stack:
-            if isinstance(screen, View):
-                screen.overview_changed()
+    def tell_screens(self) -> None:
+        """Have the screen that is seen show what has changed."""
+        if isinstance(self.screen, View):  # the others look again when they are come back to
+            self.screen.overview_changed()
 
     # going places
 
@@ -174,111 +166,3 @@ class KhantuiApp(Host):
     def action_interrupted(self) -> None:
         """Ctrl-C: twice leaves."""
         self.exit(0)
-
-
-def _runs(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
-    return Runs(command, rest)
-
-
-def _run(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
-    if not rest:
-        app.notify("which run? its id, the end of it, or a pipeline for its newest", severity="warning", markup=False)
-        return None
-    return RunScreen(command, rest)
-
-
-def _log(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
-    named, _, stage = rest.partition(" ")
-    return RunScreen(command, named, at_log=True, at_stage=stage.strip())
-
-
-def _describe(app: KhantuiApp, command: str, rest: str) -> None:
-    app.describe(rest, why=False)
-
-
-def _why(app: KhantuiApp, command: str, rest: str) -> None:
-    app.describe(rest, why=True)
-
-
-def _artifacts(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
-    if not rest:
-        app.notify("artifacts of which run?", severity="warning", markup=False)
-        return None
-    return Artifacts(command, rest)
-
-
-def _pipeline(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
-    if not rest:
-        app.notify("which pipeline?", severity="warning", markup=False)
-        return None
-    return PipelineScreen(command, rest)
-
-
-def _pipelines(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
-    return Pipelines(command, rest)
-
-
-def _schedules(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
-    return Schedules(command, rest)
-
-
-def _pulse(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
-    return Pulse(command)
-
-
-def _trigger(app: KhantuiApp, command: str, rest: str) -> None:
-    app.start_pipeline(rest)
-
-
-def _edit(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
-    if not rest:
-        app.notify("edit which pipeline?", severity="warning", markup=False)
-        return None
-    return Editor(command, rest)
-
-
-def _new(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
-    return Editor(command, rest or "my-pipeline", new=True)
-
-
-def _theme(app: KhantuiApp, command: str, rest: str) -> None:
-    found = [name for name in app.available_themes if name == rest or name == f"khantui-{rest}"]
-    if found:
-        app.theme = found[0]
-    else:
-        app.notify(f"themes: {', '.join(sorted(app.available_themes))}", markup=False)
-
-
-def _read_only(app: KhantuiApp, command: str, rest: str) -> None:
-    app.read_only = rest != "off"
-    app._tell()
-
-
-def _quit(app: KhantuiApp, command: str, rest: str) -> None:
-    app.exit(0)
-
-
-def _help(app: KhantuiApp, command: str, rest: str) -> None:
-    if isinstance(app.screen, View):
-        app.screen.action_help()
-
-
-COMMANDS: dict[str, Open] = {
-    "runs": _runs,
-    "pipelines": _pipelines,
-    "pipeline": _pipeline,
-    "schedules": _schedules,
-    "pulse": _pulse,
-    "run": _run,
-    "log": _log,
-    "artifacts": _artifacts,
-    "describe": _describe,
-    "why": _why,
-    "trigger": _trigger,
-    "edit": _edit,
-    "new": _new,
-    "theme": _theme,
-    "readonly": _read_only,
-    "help": _help,
-    "quit": _quit,
-}

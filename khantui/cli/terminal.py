@@ -26,8 +26,13 @@ def open_interface(
     session: Session, *, tour: Tour | None = None, child: Child | None = None, read_only: bool = False
 ) -> int:
     """Show the interface until it is left: the exit code. Raises Failure if a daemon that is ours dies."""
+    import gc
+
+    gc.disable()  # nothing of what is imported here is ever garbage
     from khantui.app import KhantuiApp
 
+    gc.freeze()
+    gc.enable()
     app = KhantuiApp(session.client.address, read_only=read_only)
     left = threading.Event()
 

@@ -1,4 +1,4 @@
-"""JSON to read: indented and coloured by what its pieces are. Works on pieces of JSON and on what only looks like it."""
+"""JSON to read, indented and coloured by what its pieces are: also a beginning of some, or what only looks like it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ _INDENT = 2
 _DEEPEST = 40  # levels that are still indented
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"?'
 _TOKEN = re.compile(rf"\s+|{_STRING}|[{{}}\[\],:]|[^\s{{}}\[\],:\"]+", re.DOTALL)
-_PIECE = re.compile(rf"(?P<key>{_STRING}(?=\s*:))|(?P<text>{_STRING})|(?P<mark>[{{}}\[\],:]+)|(?P<word>[^\s{{}}\[\],:\"]+)")
+_PIECE = re.compile(
+    rf"(?P<key>{_STRING}(?=\s*:))|(?P<text>{_STRING})|(?P<mark>[{{}}\[\],:]+)|(?P<word>[^\s{{}}\[\],:\"]+)"
+)
 _ROLES = {"key": "critical", "text": "succeeded", "mark": "faint"}
 
 
@@ -20,26 +22,26 @@ def indented(text: str) -> list[str]:
     """The lines of a JSON text, one value a line. Only white space is changed, so it need not be valid or complete."""
     lines: list[str] = []
     now, depth = "", 0
-    for token in _TOKEN.findall(text):
-        if token.isspace():
+    for part in _TOKEN.findall(text):
+        if part.isspace():
             continue
-        if token in "{[":
-            lines.append(now + token)
+        if part in "{[":
+            lines.append(now + part)
             depth += 1
             now = _margin(depth)
-        elif token in "}]":
+        elif part in "}]":
             depth = max(0, depth - 1)
             if not now.isspace() and now:
                 lines.append(now)
-            elif lines and lines[-1].endswith("{" if token == "}" else "["):
-                now = lines.pop() + token
+            elif lines and lines[-1].endswith("{" if part == "}" else "["):
+                now = lines.pop() + part
                 continue
-            now = _margin(depth) + token
-        elif token == ",":
-            lines.append(now + token)
+            now = _margin(depth) + part
+        elif part == ",":
+            lines.append(now + part)
             now = _margin(depth)
         else:
-            now += ": " if token == ":" else token
+            now += ": " if part == ":" else part
     return [*lines, now] if now.strip() else lines
 
 

@@ -6,7 +6,13 @@ import re
 import struct
 from typing import NamedTuple
 
-_SVG = re.compile(r"<svg\b([^>]*)>")
+from khantui.render.text import visible
+
+_SVG = re.compile(
+    r"(?:\s|<\?xml.*?\?>|<!--.*?-->|<!DOCTYPE svg[^>]*>)*+"  # what may stand before the picture
+    r"<svg(?=[\s>])([^>]*)>",
+    re.DOTALL,
+)
 _ATTRIBUTE = re.compile(r"""\b(width|height|viewBox)\s*=\s*["']([^"']{1,80})["']""")
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG markers that begin a frame
 _ALONE = frozenset((0x01, *range(0xD0, 0xD8)))  # those without a length
@@ -34,10 +40,10 @@ def picture(data: bytes) -> Picture | None:
 
 def vector(text: str) -> Picture | None:
     """The SVG picture that a text is; None if it is something else."""
-    found = _SVG.search(text[:20_000])
-    if found is None or not text.lstrip().startswith("<"):
+    found = _SVG.match(text[:20_000])
+    if found is None:
         return None
-    said = dict(_ATTRIBUTE.findall(found.group(1)))
+    said = {name: visible(value) for name, value in _ATTRIBUTE.findall(found.group(1))}
     if "width" in said and "height" in said:
         return Picture("SVG", f"{said['width']} × {said['height']}")
     box = said.get("viewBox", "").replace(",", " ").split()

@@ -24,6 +24,7 @@ TEXT = 64 * 1024  # of a text, what is shown
 _LONGEST = 2000  # characters of a line that are shown
 _DUMPED = 256  # bytes of a dump
 _ODD = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
+_HTML = re.compile(r"\s*<(?:!doctype )?html\b", re.IGNORECASE)
 _MAGIC = (
     (b"PK\x03\x04", "a ZIP archive"),
     (b"%PDF-", "a PDF document"),
@@ -108,7 +109,8 @@ def _text(text: str, name: str, *, cut: bool) -> Preview:
     between = "" if begins == "<" else separator(text, name, cut=cut)
     if between:
         return table(parsed(text, between, cut=cut), "TSV" if between == "\t" else "CSV", more=cut)
-    return Preview("text", first, _lines(short), numbered=True)
+    kind = "HTML" if _HTML.match(text) else "text"
+    return Preview(kind, first, _lines(short), numbered=True)
 
 
 def table(

@@ -1,4 +1,4 @@
-"""Comma-separated values as a table that is aligned: what separates them is found out, and whether there is a header."""
+"""Comma-separated values as an aligned table: what separates them is found out, and whether there is a header."""
 
 from __future__ import annotations
 
@@ -52,12 +52,11 @@ def _even(text: str, separator: str, cut: bool) -> int:
 
 
 def parsed(text: str, separator: str, *, cut: bool) -> list[list[str]]:
-    """The first rows of a table, as far as they can be read; the last one is left out where the text was `cut` in it."""
+    """The first rows of a table, as far as they can be read; where the text was `cut` the last one is left out."""
     rows: list[list[str]] = []
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        for row in islice(reader, ROWS + 2):
-            rows.append(row)
+        rows.extend(islice(reader, ROWS + 2))  # keeps what came before an error
     except csv.Error:
         return rows
     return rows[:-1] if cut and len(rows) < ROWS + 2 and len(rows) > 1 else rows

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 from textual import work
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Vertical
+from textual.containers import Container
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
@@ -18,6 +16,7 @@ from backend.api.wire import ArtifactView, EventView, RunView
 from backend.errors import InvalidRequest
 from khantui.api.peek import Member
 from khantui.errors import Failure
+from khantui.render.jsontext import document_lines
 from khantui.render.moments import size
 from khantui.render.rows import artifact_columns, artifact_name, short
 from khantui.render.status import symbol
@@ -26,15 +25,13 @@ from khantui.render.text import visible
 from khantui.screens.ask import Line
 from khantui.screens.listing import Listing
 from khantui.screens.page import LinesPage
-from khantui.screens.text import TextPage
+from khantui.screens.sample_panel import SamplePanel
 from khantui.state.rows import ListRows
-from khantui.state.sample import Sample, Source, fetch, save
-from khantui.widgets.line_view import LineView
+from khantui.state.sample import Source, save
+from khantui.widgets.prompt import Kind
 from khantui.widgets.resource_table import ResourceTable
 
-_PAUSE = 0.1  # seconds for which the cursor rests before anything is fetched
 _PATIENCE = 0.3  # seconds for which changes of the run are gathered
-_KEPT = 30  # previews
 FIELDS = frozenset(("name", "role", "stage", "kind", "sha256", "uri"))
 
 
@@ -69,8 +66,6 @@ class Artifacts(Listing[ArtifactView]):
         self._wanted_run = named
         self._run: RunView | None = None
         self._artifacts: list[ArtifactView] = []
-        self._samples: dict[Source, Sample] = {}
-        self._shown_source: Source | None = None
         self._inside: Source | None = None  # the folder whose files are listed
         self._files: ListRows[Member] = ListRows(subject=lambda m: {"name": m.name}, fields=frozenset(("name",)))
         self._due = False
@@ -92,11 +87,9 @@ class Artifacts(Listing[ArtifactView]):
             with ContentSwitcher(initial="table", id="shelf"):
                 yield from super().body()
                 yield ResourceTable[Member](file_columns, lambda m: m.name, id="files", empty="the folder is empty")
-            with Vertical(id="beside", classes="panel"):
-                yield LineView(id="preview")
+            yield SamplePanel(id="beside")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.load()
 
     @property
@@ -105,9 +98,9 @@ class Artifacts(Listing[ArtifactView]):
         return self.query_one("#files", ResourceTable)
 
     @property
-    def view(self) -> LineView:
+    def panel(self) -> SamplePanel:
         """The preview."""
-        return self.query_one("#preview", LineView)
+        return self.query_one("#beside", SamplePanel)
 
     def place(self) -> list[tuple[str, str]]:
         run = self._run
@@ -163,56 +156,14 @@ class Artifacts(Listing[ArtifactView]):
         return Source(self._run.id, artifact) if artifact is not None else None
 
     def on_resource_table_moved(self) -> None:
-        super().on_resource_table_moved()
         self._look()
 
     def _look(self) -> None:
-        source = self.source
-        if source == self._shown_source:
-            return
-        self._shown_source = source
-        if source is None:
-            self._title("preview", "")
-            self.view.show([])
-        elif source in self._samples:
-            self._show(source, self._samples[source])
-        else:
-            self._fetch(source)
-
-    @work(group="preview", exclusive=True)
-    async def _fetch(self, source: Source) -> None:
-        """Fetch what is shown of it, unless the cursor goes on."""
-        await asyncio.sleep(_PAUSE)
-        self._title(source.title, "…")
-        ended = threading.Event()
-        try:
-            sample = await self.host.link.ask(lambda c: fetch(c, source, ended.is_set))
-        except Failure as failure:
-            if self._shown_source == source:
-                self.view.show([[(visible(line), "failed")] for line in failure.message.split("\n")])
-                self._title(source.title, "no preview")
-            return
-        finally:
-            ended.set()
-        self._samples[source] = sample
-        for old in list(self._samples)[:-_KEPT]:
-            del self._samples[old]
-        if self._shown_source == source:
-            self._show(source, sample)
-
-    def _show(self, source: Source, sample: Sample) -> None:
-        shown = sample.preview
-        self.view.show(shown.lines, head=shown.head, numbered=shown.numbered)
-        self._title(source.title, " · ".join(filter(None, (shown.kind, shown.said))))
-
-    def _title(self, name: str, about: str) -> None:
-        beside = self.query_one("#beside")
-        beside.border_title = visible(name)
-        beside.border_subtitle = visible(about)
+        self.panel.look(self.source)
 
     # keys
 
-    def said(self, kind: str, text: str) -> None:  # type: ignore[override]
+    def said(self, kind: Kind, text: str) -> None:
         """Narrow the list that is seen."""
         if self._inside is None:
             super().said("filter", text)
@@ -246,7 +197,7 @@ class Artifacts(Listing[ArtifactView]):
     def action_open(self) -> None:
         """Into a folder; or the preview on the whole screen."""
         source = self.source
-        sample = self._samples.get(source) if source is not None else None
+        sample = self.panel.sample(source) if source is not None else None
         if source is None or sample is None or not source.folder:
             self.action_view()
             return
@@ -261,20 +212,15 @@ class Artifacts(Listing[ArtifactView]):
 
     def action_view(self) -> None:
         """The preview on the whole screen."""
-        source = self.source
-        if source is None or source not in self._samples:
-            self.notify("it is not here yet", markup=False)
-            return
-        shown = self._samples[source].preview
-        title = " · ".join(filter(None, (source.title, shown.kind, shown.said)))
-        self.app.push_screen(LinesPage(title, shown.lines, head=shown.head, numbered=shown.numbered))
+        if (source := self.source) is not None:
+            self.panel.open(source)
 
     def action_other(self) -> None:
         """Between the list and the preview."""
-        if self.view.has_focus:
+        if self.panel.view.has_focus:
             self.focus_body()
         else:
-            self.view.focus()
+            self.panel.view.focus()
 
     def action_copy(self) -> None:
         """Put the content's hash on the clipboard."""
@@ -287,7 +233,7 @@ class Artifacts(Listing[ArtifactView]):
         """The artifact as the API shows it."""
         if (source := self.source) is not None:
             text = msgspec.json.format(msgspec.json.encode(source.artifact), indent=2).decode()
-            self.app.push_screen(TextPage(artifact_name(source.artifact), text, "json"))
+            self.app.push_screen(LinesPage(artifact_name(source.artifact), document_lines(text)))
 
     def action_run(self) -> None:
         """The run whose artifacts these are."""
@@ -300,7 +246,7 @@ class Artifacts(Listing[ArtifactView]):
         source = self.source
         if source is None:
             return
-        title = f"download {visible(source.title)} ({size(source.length)}) to"
+        title = f"download {size(source.length)} to"
         said = await self.app.push_screen_wait(Line(title, source.title.rpartition("/")[2]))
         if not said or not said.strip():
             return

@@ -12,6 +12,7 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 
 from backend.api.wire import ScheduleView
 from khantui.errors import Failure
@@ -88,7 +89,8 @@ class FiringsPanel(Vertical):
             self._show(schedule, times)
 
     def _show(self, schedule: ScheduleView | None, times: Sequence[datetime]) -> None:
-        self.query_one("#ahead").border_title = visible(f"next firings of {schedule.name}") if schedule else "firings"
+        title = f"next firings of {visible(schedule.name)}" if schedule is not None else "firings"
+        self.query_one("#ahead").border_title = Content(title)
         lines = firing_lines(times, schedule.zone, self.host.moment) if schedule else []
         if schedule is not None and not lines:
             said = f"paused: {schedule.paused_reason}" if schedule.paused else schedule.when

@@ -8,6 +8,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 
 from khantui.render.text import visible
@@ -28,7 +29,7 @@ class LinesPage(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="page", classes="whole") as page:
-            page.border_title = visible(self._asked)
+            page.border_title = Content(visible(self._asked))
             page.border_subtitle = "←→ sideways · c copy · esc close"
             yield LineView(id="lines")
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from textual import work
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import TabbedContent, TabPane
 from textual.widgets.tabbed_content import ContentTabs
@@ -28,7 +29,7 @@ from khantui.screens.view import View
 from khantui.state import lineage
 from khantui.widgets.graph_view import GraphView
 from khantui.widgets.line_view import LineView
-from khantui.widgets.prompt import Kind
+from khantui.widgets.prompt import Kind, Prompt
 
 _PARTS = {  # of each tab: its title, and what in it has the keys
     "graph": ("graph", "#plan"),
@@ -43,7 +44,10 @@ class PipelineScreen(View):
     """A pipeline, in five tabs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(n), f"part('{part}')", title, show=False) for n, (part, (title, _)) in enumerate(_PARTS.items(), 1)),
+        *(
+            Binding(str(n), f"part('{part}')", title, show=False)
+            for n, (part, (title, _)) in enumerate(_PARTS.items(), 1)
+        ),
         Binding("tab", "step_part(1)", "next tab", show=False, priority=True),
         Binding("shift+tab", "step_part(-1)", "tab before", show=False, priority=True),
         Binding("slash", "prompt('search')", "search"),
@@ -79,7 +83,6 @@ class PipelineScreen(View):
                 yield FiringsPanel(name, id="schedule-panel")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one(ContentTabs).can_focus = False
         self.focus_body()
         self.load()
@@ -97,7 +100,10 @@ class PipelineScreen(View):
         return [
             (f" {visible(known.name)} ", "strong"),
             (symbol(last.state) if last is not None else "", str(last.state) if last is not None else ""),
-            (f"  v{known.version}, {ago(known.updated, self.host.moment)} by {visible(known.updated_by or '–')}", "faint"),
+            (
+                f"  v{known.version}, {ago(known.updated, self.host.moment)} by {visible(known.updated_by or '–')}",
+                "faint",
+            ),
             (f" · {visible(known.owner)}" if known.owner else "", "faint"),
             (f" · {visible(known.description)}" if known.description else "", ""),
         ]
@@ -115,6 +121,8 @@ class PipelineScreen(View):
         except Failure as failure:
             if failure.exit_code != 3:
                 self.host.say(failure)
+            if self._known is None:
+                self.query_one("#plan-panel").border_title = Content(visible(failure.message))
             return
         before, self._known, self._version = self._version, known, version
         text = version.document if isinstance(version.document, str) else ""
@@ -141,11 +149,10 @@ class PipelineScreen(View):
         self.query_one("#plan", GraphView).show(nodes)
         panel, path = self.query_one("#plan-panel"), plan.get("critical_path", ())
         levels, width = len(plan.get("levels", ())), plan.get("width", 1)
-        panel.border_title = (
-            f"{len(nodes)} stage{'s' * (len(nodes) != 1)} in {levels} level{'s' * (levels != 1)}, "
-            + (f"up to {width} at once" if width > 1 else "one after another")
+        panel.border_title = f"{len(nodes)} stage{'s' * (len(nodes) != 1)} in {levels} level{'s' * (levels != 1)}, " + (
+            f"up to {width} at once" if width > 1 else "one after another"
         )
-        panel.border_subtitle = visible("critical path: " + " → ".join(path)) if len(path) > 1 else ""
+        panel.border_subtitle = Content(visible(f"critical path: {' → '.join(path)}" if len(path) > 1 else ""))
 
     def hear(self, events: Sequence[EventView]) -> None:
         if any(e.kind == "relist" or (e.kind == "pipeline" and e.id == self._pipeline) for e in events):
@@ -185,10 +192,16 @@ class PipelineScreen(View):
 
     # keys
 
+    def on_prompt_said(self, message: Prompt.Said) -> None:
+        if message.kind == "search":
+            message.stop()
+            message.prevent_default()  # else the tab that had the keys gets them back, and comes to the front with them
+            self.said("search", message.text.strip())
+
     def said(self, kind: Kind, text: str) -> None:
         """Search the document."""
         self._sought = text
-        self.action_part("document")
+        self.query_one("#text").focus()  # which brings its tab to the front
         self.action_find(1, fresh=True)
 
     def action_find(self, by: int, fresh: bool = False) -> None:

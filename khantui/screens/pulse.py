@@ -17,6 +17,7 @@ from khantui.screens import acts
 from khantui.screens.pulse_parts import list_sections, side_sections
 from khantui.screens.view import View
 from khantui.state.pulse import History, Item
+from khantui.widgets.prompt import Kind
 from khantui.widgets.sections import Section, Sections
 
 _WIDE = 110  # columns from which on the charts stand beside the list
@@ -47,6 +48,7 @@ class Pulse(View):
         self.history = History()
         self.daemon: DaemonView | None = None
         self._due = False
+        self._words = ""
 
     def body(self) -> Iterable[Widget]:
         with Horizontal(id="pulse"):
@@ -64,7 +66,6 @@ class Pulse(View):
         return [(" Pulse", "strong")]
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.sections.focus()
         self._unwatch_link = self.host.link.watch(self._later)
         self.set_interval(_CHECK, self.check)
@@ -72,7 +73,6 @@ class Pulse(View):
         self.check()
 
     def on_unmount(self) -> None:
-        super().on_unmount()
         self._unwatch_link()
 
     def on_resize(self) -> None:
@@ -138,7 +138,7 @@ class Pulse(View):
                 sections.changed()
 
     def _list(self, columns: int) -> list[Section[Item]]:
-        found = list_sections(self.host.overview, self.history, self.host.moment)
+        found = list_sections(self.host.overview, self.history, self.host.moment, self._words)
         return found if self.app.size.width >= _WIDE else [*found, *self._side(columns)]
 
     def _side(self, columns: int) -> list[Section[Item]]:
@@ -149,6 +149,21 @@ class Pulse(View):
 
     def focus_body(self) -> None:
         self.sections.focus()
+
+    def prompted(self, kind: Kind) -> str:
+        return self._words if kind == "filter" else ""
+
+    def said(self, kind: Kind, text: str) -> None:
+        self._words = text
+        self.chips([text] if text else [])
+        self._draw()
+
+    def action_back(self) -> None:
+        """Take away the filter, then leave."""
+        if self._words:
+            self.said("filter", "")
+        else:
+            super().action_back()
 
     def action_refresh(self) -> None:
         """Ask for everything again."""

@@ -21,14 +21,14 @@ _MARGIN = 3  # and what the list itself takes
 _FULL = 0.8  # of etcd's quota: from there on somebody should look
 
 
-def list_sections(overview: Overview, history: History, now: datetime) -> list[Section[Item]]:
-    """What there is to act on."""
-    failed, runs, waits, soon = (
-        failing(overview, history),
-        running(overview, now),
-        late(overview, now),
-        next_hour(overview, now),
-    )
+def list_sections(overview: Overview, history: History, now: datetime, words: str = "") -> list[Section[Item]]:
+    """What there is to act on, of the pipelines that have these words in their names."""
+
+    def named(items: list[Item]) -> list[Item]:
+        return [i for i in items if all(word.lower() in i.pipeline.lower() for word in words.split())]
+
+    failed, runs = named(failing(overview, history)), named(running(overview, now))
+    waits, soon = named(late(overview, now)), named(next_hour(overview, now))
     slow = sum(item.slow for item in runs)
     noted = [(f"{len(runs)}", "running"), (f" · {slow} slow" if slow else "", "warning")]
     return [

@@ -9,6 +9,7 @@ from typing import Any, cast
 from textual import work
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.content import Content
 
 from khantui.errors import Failure
 from khantui.render.table import Cell, Column
@@ -85,7 +86,7 @@ class TiesPanel(Vertical):
         self.border_title = f"{_pipelines(below)} on it, directly or not · it depends on {above or 'none'}"
         own = next((d for (n, v), d in self._documents.items() if (n, v) in wanted and n == self._pipeline), {})
         left = lineage.unread(self._pipeline, own, ties)
-        self.border_subtitle = visible(f"read by no other pipeline: {', '.join(left[:5])}") if left else ""
+        self.border_subtitle = Content(visible(f"read by no other pipeline: {', '.join(left[:5])}" if left else ""))
 
     def on_resource_table_opened(self, message: ResourceTable.Opened) -> None:
         message.stop()

@@ -39,6 +39,7 @@ class View(Screen[None]):
     def __init__(self, command: str) -> None:
         super().__init__()
         self.command = command
+        self._mounted_once = False
 
     @property
     def host(self) -> Host:
@@ -61,6 +62,11 @@ class View(Screen[None]):
         self._unwatch = self.host.link.watch(self.show_heading)
         self.set_interval(1.0, self.tick)
         self.show_heading()
+
+    def on_screen_resume(self) -> None:
+        if self._mounted_once:
+            self.overview_changed()
+        self._mounted_once = True
 
     def on_unmount(self) -> None:
         self._unlisten()

@@ -104,11 +104,17 @@ class Grid:
         self.columns: list[RunColumn] = []
         self.rows: list[Row] = []
         self.loaded = False
-        self.dirty: set[str] = set()  # runs to be asked for again
+        self.dirty: dict[str, None] = {}  # runs to be asked for again, those that have waited longest first
         self.faults_only = False
         self.words = ""
         self._cursor: str | None = None
         self._folded: dict[str, bool] = {}  # by stage, as far as it has been decided
+
+    def anew(self) -> Grid:
+        """An empty grid under the same conditions, with the same stages folded."""
+        grid = Grid(self.pipeline)
+        grid.faults_only, grid.words, grid._folded = self.faults_only, self.words, dict(self._folded)
+        return grid
 
     @property
     def more(self) -> str | None:
@@ -118,6 +124,11 @@ class Grid:
     def index(self, run: str) -> int | None:
         """Where a run is."""
         return next((i for i, c in enumerate(self.columns) if c.run.id == run), None)
+
+    def cell(self, row: str, run: str) -> tuple[Row, RunColumn] | None:
+        """The line and the column of these keys."""
+        at, line = self.index(run), next((r for r in self.rows if r.key == row), None)
+        return (line, self.columns[at]) if line is not None and at is not None else None
 
     def take(self, asked: Asked) -> int:
         """Take in a page, to the left of what is there; returns how many columns came."""
@@ -163,7 +174,7 @@ class Grid:
             if at is None:
                 return False
             del self.columns[at]
-            self.dirty.discard(event.id)
+            self.dirty.pop(event.id, None)
             self.arrange()
             return True
         if event.object.get("pipeline") != self.pipeline:
@@ -172,11 +183,11 @@ class Grid:
         if at is None:
             if self.columns and run.id < self.columns[0].run.id:
                 return False
-            self.dirty.add(run.id)
+            self.dirty[run.id] = None
             return self.put(RunColumn(run, {}, ()))
         if self.columns[at].run.revision >= run.revision:
             return False
-        self.dirty.add(run.id)
+        self.dirty[run.id] = None
         self.columns[at] = self.columns[at]._replace(run=run)
         return True
 
@@ -185,7 +196,7 @@ class Grid:
         at = self.index(run)
         if at is None or event.object is None:
             return False
-        self.dirty.add(run)
+        self.dirty[run] = None
         marks, state = self.columns[at].marks, event.object.get("state", "waiting")
         if name not in marks or marks[name].state == state:
             return False

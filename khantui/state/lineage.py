@@ -107,12 +107,12 @@ def unread(name: str, document: Mapping[str, Any], ties: Iterable[Tie]) -> list[
 def nodes(
     document: Mapping[str, Any], plan: Mapping[str, Any], used: Mapping[str, Mapping[str, Any]] | None = None
 ) -> list[Node]:
-    """The stages of a version as a graph in which all wait. `used` are other pipelines' stages, as `uses` names them."""
+    """A version's stages as a graph in which all wait. `used` has other pipelines' stages, as `uses` names them."""
     stages = {
         name: {**_mapping((used or {}).get(str(_mapping(stage).get("uses")))), **_mapping(stage)}
         for name, stage in _mapping(document.get("stages")).items()
     }
-    levels = [[n for n in level if isinstance(n, str)] for level in _list(plan.get("levels")) if isinstance(level, list)]
+    levels = [[n for n in _list(level) if isinstance(n, str)] for level in _list(plan.get("levels"))]
     owner = {n: n if n in stages else n.partition(".")[0] for level in levels for n in level}
     instances: dict[str, list[str]] = {}
     for instance, stage in owner.items():

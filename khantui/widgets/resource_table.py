@@ -163,10 +163,12 @@ class ResourceTable(Painted, Generic[T], can_focus=True):
         if self._rows is None:
             return
         self._touched = True
+        before, top = self.cursor, self.scroll_offset.y
         self.cursor = max(0, min(index, self._rows.count - 1))
         self._into_view()
         self._remember()
-        self.refresh()
+        if self.scroll_offset.y == top:
+            self.refresh(self.region_of(before), self.region_of(self.cursor))
         self.post_message(self.Moved())
 
     def _remember(self) -> None:

@@ -10,12 +10,12 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from khantui.render.table import Column, cell_of, fit
 from khantui.render.text import crop, visible, width
 from khantui.widgets.paint import Palette, cell_segments
+from khantui.widgets.painted import Painted
 
 T = TypeVar("T")
 _GAP = 2
@@ -40,7 +40,7 @@ class _Line(NamedTuple):
     row: int | None = None
 
 
-class Sections(ScrollView, Generic[T], can_focus=True):
+class Sections(Painted, Generic[T], can_focus=True):
     """`make` gives the sections for so many columns; `identify` names a row, which the cursor keeps to."""
 
     DEFAULT_CSS = "Sections { height: 1fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }"
@@ -71,7 +71,6 @@ class Sections(ScrollView, Generic[T], can_focus=True):
         self._line_of: list[int] = []  # row -> line
         self._at = 0
         self._key = ""
-        self._palette: Palette | None = None
 
     @property
     def chosen(self) -> T | None:
@@ -95,7 +94,7 @@ class Sections(ScrollView, Generic[T], can_focus=True):
     # layout
 
     def _lay_out(self, sections: Sequence[Section[T]]) -> None:
-        self._palette = palette = self._palette or Palette(self.app)
+        palette = self.palette
         self._drawn, self._choices, self._line_of, self._firsts = [], [], [], []
         for section in sections:
             if self._drawn:
@@ -128,22 +127,21 @@ class Sections(ScrollView, Generic[T], can_focus=True):
 
     # drawing
 
-    def render_line(self, y: int) -> Strip:
+    def draw_line(self, y: int) -> Strip:
         columns, index = self.size.width, self.scroll_offset.y + y
         if index >= len(self._drawn):
             return Strip.blank(columns)
         line = self._drawn[index]
         strip = Strip(line.segments).adjust_cell_length(columns)
-        if line.row is None or line.row != self._at or self._palette is None:
+        if line.row is None or line.row != self._at:
             return strip
-        return strip.apply_style(self._palette.cursor if self.has_focus else self._palette.dim_cursor)
+        return strip.apply_style(self.palette.cursor if self.has_focus else self.palette.dim_cursor)
 
     def on_resize(self) -> None:
         self.changed()
         self._into_view()
 
     def notify_style_update(self) -> None:
-        self._palette = None
         super().notify_style_update()
         if self.is_attached:
             self.call_later(self.changed)

@@ -1,13 +1,14 @@
-"""`python -m tests.bench [--only engine] [-o json|table] [--repeats N]`."""
+"""`python -m tests.bench [--only engine|terminal] [-o json|table] [--repeats N]`."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
-from tests.bench import engine
+from tests.bench import engine, terminal
 
-SUITES = {"engine": engine.measure}
+SUITES = {"engine": engine.measure, "terminal": terminal.measure}
 
 
 def main() -> None:
@@ -23,13 +24,17 @@ def main() -> None:
             for result in suite(given.repeats):
                 results.append(result)
                 if given.output == "table":
-                    print(
-                        f"{result['workload']:<10} {result['wall_s']:>8.3f} s {result['per_stage_ms']:>8.2f} ms a stage"
-                        f"   {result['floor_ratio']:>5.2f} x the floor of {result['floor_s']:.3f} s",
-                        flush=True,
-                    )
+                    print(line(result), flush=True)
     if given.output == "json":
         print(json.dumps(results))
+
+
+def line(result: dict[str, Any]) -> str:
+    """A result for people."""
+    each = f"{result['resident_mib']:>8.1f} MiB resident" if "resident_mib" in result else ""
+    each = each or f"{result['per_stage_ms']:>8.2f} ms a stage"
+    floor = f"{result['floor_ratio']:>5.2f} x the floor of {result['floor_s']:.4f} s"
+    return f"{result['workload']:<16} {result['wall_s']:>8.4f} s {each}   {floor}"
 
 
 if __name__ == "__main__":

@@ -311,3 +311,36 @@ async def test_themes(desk: Desk) -> None:
             await say(pilot, f"theme {name}")
             await until(pilot, lambda name=name: app.theme.endswith(name))  # type: ignore[misc]
             assert "weekly-learners" in shown(app)
+
+
+@pytest.mark.parametrize("size", [NARROW, (200, 60)])
+async def test_pulse_tells_what_matters_now(desk: Desk, size: tuple[int, int]) -> None:
+    app = desk.app("pulse")
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "Failing now" in shown(app) and "by_region: exit 1" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+
+
+async def test_the_grid_leads_to_a_stage_of_a_run(desk: Desk) -> None:
+    app = desk.app("grid weekly-learners")
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "4 stages × 4 runs" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+
+
+async def test_a_pipeline_and_its_versions(desk: Desk) -> None:
+    app = desk.app("pipeline weekly-learners")
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "4 stages in 3 levels" in shown(app))
+        await pilot.press("2")
+        await until(pilot, lambda: '"name": "weekly-learners"' in shown(app))
+        await pilot.press("5")
+        await until(pilot, lambda: "monday-6" in shown(app))
+
+
+async def test_the_artifacts_of_a_run(desk: Desk) -> None:
+    app = desk.app("artifacts weekly-learners")
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "1.2 KiB" in shown(app))

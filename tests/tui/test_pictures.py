@@ -24,6 +24,8 @@ SCREENS: dict[str, tuple[str, str, list[str]]] = {
     "why": ("run weekly-learners", "BadRequest", ["w"]),
     "pipelines": ("pipelines", "etl-daily", []),
     "schedules": ("schedules", "monday-6", []),
+    "grid": ("grid weekly-learners", "by_region", []),
+    "pipeline": ("pipeline weekly-learners", "by_region", []),
     "editor": ("edit weekly-learners", "what it is for", []),
     "help": ("runs", "1 failing", ["question_mark"]),
 }

@@ -1,0 +1,153 @@
+"""Where commands lead. A screen is imported when it is first gone to: the interface has to be there at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from textual.screen import Screen
+
+from khantui.screens.view import View
+
+if TYPE_CHECKING:
+    from khantui.app import KhantuiApp
+
+Open = Callable[["KhantuiApp", str, str], "Screen[None] | None"]
+
+
+def _runs(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
+    from khantui.screens.runs import Runs
+
+    return Runs(command, rest)
+
+
+def _run(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
+    if not rest:
+        app.notify("which run? its id, the end of it, or a pipeline for its newest", severity="warning", markup=False)
+        return None
+    from khantui.screens.run import RunScreen
+
+    return RunScreen(command, rest)
+
+
+def _log(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
+    named, _, stage = rest.partition(" ")
+    from khantui.screens.run import RunScreen
+
+    return RunScreen(command, named, at_log=True, at_stage=stage.strip())
+
+
+def _describe(app: KhantuiApp, command: str, rest: str) -> None:
+    app.describe(rest, why=False)
+
+
+def _why(app: KhantuiApp, command: str, rest: str) -> None:
+    app.describe(rest, why=True)
+
+
+def _artifacts(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
+    if not rest:
+        app.notify("artifacts of which run?", severity="warning", markup=False)
+        return None
+    from khantui.screens.artifacts import Artifacts
+
+    return Artifacts(command, rest)
+
+
+def _pipeline(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
+    if not rest:
+        app.notify("which pipeline?", severity="warning", markup=False)
+        return None
+    from khantui.screens.pipeline import PipelineScreen
+
+    return PipelineScreen(command, rest)
+
+
+def _pipelines(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
+    from khantui.screens.pipelines import Pipelines
+
+    return Pipelines(command, rest)
+
+
+def _schedules(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
+    from khantui.screens.schedules import Schedules
+
+    return Schedules(command, rest)
+
+
+def _pulse(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
+    from khantui.screens.pulse import Pulse
+
+    return Pulse(command)
+
+
+def _grid(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
+    if not rest:
+        app.notify("the grid of which pipeline?", severity="warning", markup=False)
+        return None
+    from khantui.screens.grid import GridScreen
+
+    return GridScreen(command, rest)
+
+
+def _trigger(app: KhantuiApp, command: str, rest: str) -> None:
+    app.start_pipeline(rest)
+
+
+def _edit(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
+    if not rest:
+        app.notify("edit which pipeline?", severity="warning", markup=False)
+        return None
+    from khantui.screens.editor import Editor
+
+    return Editor(command, rest)
+
+
+def _new(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
+    from khantui.screens.editor import Editor
+
+    return Editor(command, rest or "my-pipeline", new=True)
+
+
+def _theme(app: KhantuiApp, command: str, rest: str) -> None:
+    found = [name for name in app.available_themes if name == rest or name == f"khantui-{rest}"]
+    if found:
+        app.theme = found[0]
+    else:
+        app.notify(f"themes: {', '.join(sorted(app.available_themes))}", markup=False)
+
+
+def _read_only(app: KhantuiApp, command: str, rest: str) -> None:
+    app.read_only = rest != "off"
+    app.tell_screens()
+
+
+def _quit(app: KhantuiApp, command: str, rest: str) -> None:
+    app.exit(0)
+
+
+def _help(app: KhantuiApp, command: str, rest: str) -> None:
+    if isinstance(app.screen, View):
+        app.screen.action_help()
+
+
+COMMANDS: dict[str, Open] = {
+    "runs": _runs,
+    "pipelines": _pipelines,
+    "pipeline": _pipeline,
+    "schedules": _schedules,
+    "pulse": _pulse,
+    "grid": _grid,
+    "run": _run,
+    "log": _log,
+    "artifacts": _artifacts,
+    "describe": _describe,
+    "why": _why,
+    "trigger": _trigger,
+    "edit": _edit,
+    "new": _new,
+    "theme": _theme,
+    "readonly": _read_only,
+    "help": _help,
+    "quit": _quit,
+}
