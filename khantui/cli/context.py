@@ -42,10 +42,10 @@ def list_contexts(session: Session) -> None:
 
 @command("add", short_help="Name a daemon.")
 @click.argument("name")
-@click.argument("address")
+@click.argument("url", metavar="ADDRESS")
 @click.option("--read-only", is_flag=True, help="The terminal interface changes nothing there.")
 @pass_session
-def add(session: Session, name: str, address: str, read_only: bool) -> None:
+def add(session: Session, name: str, url: str, read_only: bool) -> None:
     """Name the daemon at ADDRESS (unix:///path/to/api.sock or http://host:port), or change it.
 
     Example: khantui context add prod http://127.0.0.1:8080 --read-only
@@ -53,9 +53,9 @@ def add(session: Session, name: str, address: str, read_only: bool) -> None:
     from khantui.api.address import parse
     from khantui.api.contexts import Context, load, save
 
-    parse(address)
-    save(load().put(name, Context(address, read_only)))
-    note(f"{name} is {address}{', read-only' if read_only else ''}; use it: khantui context use {name}")
+    parse(url)
+    save(load().put(name, Context(url, read_only)))
+    note(f"{name} is {url}{', read-only' if read_only else ''}; use it: khantui context use {name}")
 
 
 @command("use", short_help="Make a context the current one.")

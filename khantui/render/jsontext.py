@@ -76,6 +76,12 @@ def fault(text: str) -> str:
     return ""
 
 
+def laid_out(text: str) -> list[str]:
+    """The lines of a JSON text as its author made them, or indented where all of it is on one."""
+    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+    return lines if len(lines) > 2 else indented(text)
+
+
 def document_lines(text: str) -> list[list[Piece]]:
-    """A document as its author laid it out, coloured."""
-    return [highlighted(line.rstrip("\r")) for line in text.removesuffix("\n").split("\n")]
+    """A document to read, coloured."""
+    return [highlighted(line) for line in laid_out(text)]

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from khantui.render.jsontext import fault, highlighted, indented
+from khantui.render.jsontext import fault, highlighted, laid_out
 from khantui.render.moments import size as bytes_in_words
 from khantui.render.pictures import picture, vector
 from khantui.render.sheet import ROWS, header, parsed, separator, sheet
@@ -139,8 +139,7 @@ def _json(text: str, first: str, *, cut: bool, lines: bool) -> Preview:
     wrong = "" if cut else fault(text)
     if wrong:
         return Preview("text", wrong, _lines(text), numbered=True)
-    laid_out = rows if len(rows) > 2 else indented(text)
-    return Preview("JSON", first, [highlighted(_cut(line)) for line in laid_out], numbered=True)
+    return Preview("JSON", first, [highlighted(_cut(line)) for line in laid_out(text)], numbered=True)
 
 
 def _each_is_json(rows: Sequence[str]) -> bool:

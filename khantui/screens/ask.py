@@ -12,6 +12,7 @@ from textual.widgets import Button, Input, Label, Select, Static
 
 from backend.api.wire import StartRun
 from khantui.render.text import visible
+from khantui.screens.host import title
 
 
 class Confirm(ModalScreen[bool]):
@@ -62,7 +63,7 @@ class Line(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog") as dialog:
-            dialog.border_title = self._asked
+            dialog.border_title = title(self._asked)
             dialog.border_subtitle = "enter · esc"
             yield Input(self._value, placeholder=self._placeholder, compact=True)
 
@@ -90,7 +91,7 @@ class Trigger(ModalScreen[StartRun | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog") as dialog:
-            dialog.border_title = f"start {visible(self._pipeline)}"
+            dialog.border_title = title(f"start {self._pipeline}")
             dialog.border_subtitle = "enter start · esc leave it"
             if self._notice:
                 yield Static(visible(self._notice), markup=False, classes="faint")

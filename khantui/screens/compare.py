@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 
 from khantui.render.difference import pieces
 from khantui.render.text import visible
+from khantui.screens.host import title
 from khantui.widgets.paint import Palette
 
 
@@ -34,7 +35,7 @@ class Compare(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="page") as page:
-            page.border_title = visible(self._asked)
+            page.border_title = title(self._asked)
             page.border_subtitle = "enter store it · ↑↓ scroll · esc leave it"
             with VerticalScroll(id="difference"):
                 yield Static(markup=False)

@@ -28,6 +28,7 @@ from khantui.render.plan import plan_lines
 from khantui.render.text import visible
 from khantui.screens.ask import Confirm
 from khantui.screens.compare import Compare
+from khantui.screens.host import title
 from khantui.screens.view import View
 from khantui.state import drafts
 from khantui.state.draft import Draft
@@ -79,7 +80,6 @@ class Editor(View):
                 yield Static(id="said", markup=False)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#outline").border_title = "parts"
         self.query_one("#lint").border_title = "check"
         self.query_one("#parts").focus()
@@ -149,9 +149,9 @@ class Editor(View):
     def _show_parts(self) -> None:
         outline = self.query_one("#parts", OptionList)
         outline.clear_options()
-        for key, title in parts(self.draft):
+        for key, called in parts(self.draft):
             bad = self._wrong_in(key)
-            text = Text(f"{'✖ ' if bad else '  '}{visible(title)}")
+            text = Text(f"{'✖ ' if bad else '  '}{visible(called)}")
             outline.add_option(Option(text, id=key))
         outline.add_option(Option("  + new stage  (F5)", id=_ADD))
         keys = [key for key, _ in parts(self.draft)]
@@ -176,7 +176,7 @@ class Editor(View):
             for q in asked
         ]
         await form.mount_all(fields)
-        form.border_title = dict(parts(self.draft)).get(self._part, "")
+        form.border_title = title(dict(parts(self.draft)).get(self._part, ""))
         self.looked_over()
 
     def looked_over(self) -> None:
@@ -264,10 +264,10 @@ class Editor(View):
 
     def _show_marks(self) -> None:
         outline = self.query_one("#parts", OptionList)
-        for key, title in parts(self.draft):
+        for key, called in parts(self.draft):
             if any(outline.get_option_at_index(i).id == key for i in range(outline.option_count)):
                 mark = "✖ " if self._wrong_in(key) else "  "
-                outline.replace_option_prompt(key, Text(f"{mark}{visible(title)}"))
+                outline.replace_option_prompt(key, Text(f"{mark}{visible(called)}"))
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         key = event.option.id or ""

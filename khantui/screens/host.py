@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from textual.app import App
+from textual.content import Content
 
 from khantui.api.client import Client
 from khantui.errors import Failure
@@ -60,6 +61,11 @@ class Host(App[int]):
         if self.read_only:
             self.notify("read-only: nothing is changed from here (:readonly off)", severity="warning", markup=False)
         return not self.read_only
+
+
+def title(text: str) -> Any:
+    """A text for a border: as it stands, without markup. Textual takes it, though it says that it takes strings."""
+    return Content(visible(text))
 
 
 def visible_lines(text: str) -> str:

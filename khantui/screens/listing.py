@@ -64,7 +64,6 @@ class Listing(View, Generic[T]):
         return self.query_one("#table", ResourceTable)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.table.focus()
         self._narrow()
 

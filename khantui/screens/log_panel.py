@@ -21,7 +21,7 @@ from khantui.render.logline import ERRORS
 from khantui.render.moments import size
 from khantui.render.text import visible
 from khantui.screens.ask import Line
-from khantui.screens.host import Host
+from khantui.screens.host import Host, title
 from khantui.state.log import PAGE, LogLines, LogName
 from khantui.widgets.log_view import LogView
 
@@ -229,14 +229,12 @@ class LogPanel(Vertical):
         name = lines.name
         tries = f" · attempt {name.attempt} of {self._attempts[-1]}" if len(self._attempts) > 1 else ""
         at = f" · line {self.view.at:,}" if self.view.at else ""
-        self.border_title = visible(
-            f"log · {name.stage}{tries} · {lines.total:,} lines · {size(lines.bytes)}{at}"
-        ).replace("[", r"\[")
+        self.border_title = title(f"log · {name.stage}{tries} · {lines.total:,} lines · {size(lines.bytes)}{at}")
         told = [self._told] if self._told else []
         told += ["following"] if self.view.following else []
         told += [] if lines.complete else ["live"]
         told += ["archived"] if lines.archived else []
-        self.border_subtitle = " · ".join(told).replace("[", r"\[")
+        self.border_subtitle = title(" · ".join(told))
 
     # searching
 

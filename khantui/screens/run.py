@@ -85,7 +85,6 @@ class RunScreen(View):
             yield LogPanel(id="lower")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.graph.focus()
         self.load()
 

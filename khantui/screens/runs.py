@@ -76,7 +76,6 @@ class Runs(View):
         return self.query_one("#table", ResourceTable)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.table.focus()
         self.list_anew()
 

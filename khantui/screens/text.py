@@ -12,7 +12,7 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from khantui.screens.host import visible_lines
+from khantui.screens.host import title, visible_lines
 from khantui.widgets.paint import Palette
 
 
@@ -36,7 +36,7 @@ class TextPage(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="page") as page:
-            page.border_title = visible_lines(self._head)
+            page.border_title = title(self._head)
             page.border_subtitle = "c copy · esc close"
             yield Static(self._shown(), markup=False)
 

@@ -18,6 +18,9 @@ from khantui.screens.host import Host
 from khantui.widgets.heading import Heading
 from khantui.widgets.prompt import Kind, Prompt
 
+# commands that are followed by a pipeline's name, or may be
+_NAMING = frozenset(["run", "log", "why", "describe", "artifacts", "pipeline", "grid", "trigger", "edit"])
+
 
 class View(Screen[None]):
     """A full screen. `command` is how one gets here again."""
@@ -147,7 +150,7 @@ class View(Screen[None]):
         word, space, _ = text.partition(" ")
         if not space:
             return self.host.commands
-        if word in ("run", "pipeline", "grid", "trigger", "runs", "edit"):
+        if word in _NAMING:
             return (f"{word} {name}" for name in self.host.overview.pipelines)
         if word == "theme":
             return (f"theme {name}" for name in self.app.available_themes)

@@ -115,8 +115,9 @@ class Link:
         threading.Thread(target=self._stream, name="events", daemon=True).start()
 
     def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening, and let go of the connections; threads that still wait on one end by themselves."""
         self._ended.set()
+        self.client.close()
 
     @property
     def silent_for(self) -> float:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 from jsonschema import Draft202012Validator
 
@@ -24,6 +25,7 @@ from backend.store.catalogue import Catalogue
 from backend.store.feed import Feed
 from tests.scenarios.world import World
 
+anyio.open_file  # noqa: B018  imported lazily, and where the stack is deep that fails under pytest on Python 3.11
 OPENAPI = document()
 COMPONENTS = OPENAPI["components"]
 

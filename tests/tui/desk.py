@@ -106,6 +106,7 @@ class Desk(Service):
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(30)
+        self._loop.close()
         self._sockets.cleanup()
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
