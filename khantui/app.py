@@ -11,8 +11,9 @@ from textual import work
 from textual.binding import Binding, BindingType
 
 from backend.api.wire import EventView
-from khantui.api.address import Address
+from khantui.api.address import Address, parse
 from khantui.api.client import Client
+from khantui.api.contexts import Context
 from khantui.errors import Failure
 from khantui.places import COMMANDS
 from khantui.render.describe import describe_run, explain
@@ -50,6 +51,7 @@ class KhantuiApp(Host):
         self._start = start
         self._places: list[str] = []
         self._at = -1
+        self._meanwhile: list[EventView] = []  # heard since all was last asked for
         self._renewing = False
         self._was_away = False
         for theme in THEMES:
@@ -60,6 +62,9 @@ class KhantuiApp(Host):
         return defaults(self.current_theme.dark)
 
     def on_mount(self) -> None:
+        self._connect()
+
+    def _connect(self) -> None:
         self.link.listen(self._hear)
         self.link.watch(self._link_changed)
         self.go(self._start)
@@ -67,6 +72,16 @@ class KhantuiApp(Host):
 
     async def on_unmount(self) -> None:
         self.link.stop()
+
+    def switch(self, name: str, context: Context) -> None:
+        """To another daemon; nothing of this one stays."""
+        self.link.stop()
+        self.link = Link(Client(parse(context.address), timeout=15.0, patience=0.0))
+        self.overview, self.context, self.read_only = Overview(), name, context.read_only
+        self._was_away, self._places, self._at = False, [], -1
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        self._connect()
 
     # what every screen has at hand
 
@@ -86,15 +101,18 @@ class KhantuiApp(Host):
     @work(group="overview", exclusive=True)
     async def renew(self) -> None:
         """Ask for the pipelines, the schedules and what runs."""
+        self._meanwhile = []
         with contextlib.suppress(Failure):
             pipelines = await self.link.ask(lambda c: list(c.pipelines()))
             schedules = await self.link.ask(lambda c: list(c.schedules()))
             running = await self.link.ask(lambda c: [*c.runs(state="running", limit=1000)])
             running += await self.link.ask(lambda c: [*c.runs(state="queued", limit=1000)])
             self.overview.load(pipelines, schedules, running)
+            self.overview.hear(self._meanwhile)
             self.tell_screens()
 
     def _hear(self, events: Sequence[EventView]) -> None:
+        self._meanwhile += events
         if not self.overview.loaded:
             return
         if not self.overview.hear(events):

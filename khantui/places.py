@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from textual.screen import Screen
 
+from khantui.api.contexts import load
+from khantui.errors import Failure
 from khantui.screens.view import View
 
 if TYPE_CHECKING:
@@ -109,6 +111,19 @@ def _new(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
     return Editor(command, rest or "my-pipeline", new=True)
 
 
+def _context(app: KhantuiApp, command: str, rest: str) -> None:
+    try:
+        known = load()
+        if rest:
+            app.switch(rest, known.get(rest))
+            return
+    except Failure as failure:
+        app.say(failure)
+        return
+    names = ", ".join(f"{'▶ ' * (name == app.context)}{name}" for name in sorted(known.contexts))
+    app.notify(names or "there is none: khantui context add NAME ADDRESS", title="contexts", markup=False)
+
+
 def _theme(app: KhantuiApp, command: str, rest: str) -> None:
     found = [name for name in app.available_themes if name == rest or name == f"khantui-{rest}"]
     if found:
@@ -146,6 +161,7 @@ COMMANDS: dict[str, Open] = {
     "trigger": _trigger,
     "edit": _edit,
     "new": _new,
+    "ctx": _context,
     "theme": _theme,
     "readonly": _read_only,
     "help": _help,

@@ -110,7 +110,7 @@ class Http:
     def _persist(self, call: Callable[[], T]) -> T:
         deadline = time.monotonic() + self.patience
         pause = 0.05
-        lost = not self._met
+        lost = not self._met or self.patience <= 0  # who tries again by itself meets a daemon that is away often
         while True:
             try:
                 if lost:

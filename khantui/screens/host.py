@@ -24,6 +24,7 @@ class Host(App[int]):
     link: Link
     overview: Overview
     read_only = False
+    context = ""  # the name of the daemon, if it has one
     commands: tuple[str, ...] = ()
 
     @property

@@ -154,6 +154,7 @@ class RunScreen(View):
     def hear(self, events: Sequence[EventView]) -> None:
         run = self._run
         if run is None:
+            self._again = self._again or self._asking
             return
         for event in events:
             if event.kind == "relist" or event.id == run.id or event.id.startswith(run.id + "/"):

@@ -21,7 +21,7 @@ from khantui.screens import acts
 from khantui.screens.ask import Line
 from khantui.screens.text import TextPage
 from khantui.screens.view import View
-from khantui.state.runs import Query, Request, RunRows, wrong
+from khantui.state.runs import Heard, Query, Request, RunRows, wrong
 from khantui.widgets.prompt import Kind
 from khantui.widgets.resource_table import ResourceTable
 
@@ -61,6 +61,7 @@ class Runs(View):
         self._absolute = False
         self._stale = False
         self.rows = RunRows(Query())
+        self._coming: RunRows | None = None  # asked for, not there yet
 
     def body(self) -> Iterable[Widget]:
         yield ResourceTable[RunView](
@@ -95,7 +96,7 @@ class Runs(View):
         if problem:
             self.notify(problem, severity="error", markup=False)
             return
-        rows = RunRows(Query(self._filter, self._sort))
+        rows = self._coming = RunRows(Query(self._filter, self._sort))
         self.chips([self._filter] if self._filter else [])
         self.table.sorted_by = self._sort_title()
         self.load(rows, rows.first())
@@ -110,18 +111,22 @@ class Runs(View):
             if failure.exit_code != 3:
                 self.host.say(failure)
             return
-        fresh = not rows.loaded
-        rows.take(request, page)
-        if fresh:
-            same = rows.query == self.rows.query and self.rows.loaded
-            at = self.table.current
-            self.rows = rows
-            self.table.show(rows, keep=same)
-            if same and at is not None and (index := rows.index(at.id)) is not None:
-                self.table.stay_at(index)
-        else:
+        if rows.loaded:
+            rows.take(request, page)
             self.table.changed()
+        else:
+            rows.begin(request, page, self.host.moment)
+            self._show(rows)
         self.show_heading()
+
+    def _show(self, rows: RunRows) -> None:
+        """Another list; if it is the same one again, the cursor stays where it is."""
+        same = rows.query == self.rows.query and self.rows.loaded
+        at = self.table.current
+        self.rows, self._coming = rows, None
+        self.table.show(rows, keep=same)
+        if same and at is not None and (index := rows.index(at.id)) is not None:
+            self.table.stay_at(index)
 
     def on_resource_table_in_view(self, message: ResourceTable.InView) -> None:
         for request in self.rows.wanted(message.first, message.last + 20):
@@ -131,7 +136,9 @@ class Runs(View):
         self.show_heading()
 
     def hear(self, events: Sequence[EventView]) -> None:
-        heard = self.rows.hear(events, self.host.moment)
+        if self._coming is not None:
+            self._coming.hear(events, self.host.moment)
+        heard = self.rows.hear(events, self.host.moment) if self.rows.loaded else Heard()
         if heard.stale and not self._stale:
             self._stale = True
             self.set_timer(_AGAIN, self._renew)

@@ -86,7 +86,8 @@ class View(Screen[None]):
         if not self.is_attached:
             return
         host, link = self.host, self.host.link
-        left = [("khantui ", "title"), *self.place()]
+        named = [(f"{visible(host.context)} ", "warning")] if host.context else []
+        left = [("khantui ", "title"), *named, *self.place()]
         right: list[tuple[str, str]] = []
         if host.overview.loaded:
             if failing := len(host.overview.failing()):

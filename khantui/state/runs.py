@@ -65,6 +65,7 @@ class RunRows:
         self._origin = ""  # the cursor behind the first page
         self._cursor: str | None = None
         self._asked: set[int] = set()
+        self._early: list[EventView] = []  # heard before the first page was there
         self._tests = conditions.parse(query.filter, FIELDS) if query.filter else []
         self._labelled = any(t.field.startswith("label.") for t in self._tests)
 
@@ -149,6 +150,12 @@ class RunRows:
         """A request got no answer: it may be made again."""
         self._asked.discard(request.page)
 
+    def begin(self, request: Request, page: Page, now: datetime) -> Heard:
+        """Take in the first page, and what was heard since it was asked for."""
+        self.take(request, page)
+        early, self._early = self._early, []
+        return self.hear([event for event in early if event.revision > page.revision], now)
+
     def take(self, request: Request, page: Page) -> None:
         """Take in an answer."""
         self._asked.discard(request.page)
@@ -178,6 +185,7 @@ class RunRows:
         """Take in what happened."""
         changed, above, stale = False, 0, False
         if not self.loaded:
+            self._early += events
             return Heard()
         newest: dict[str, EventView] = {}
         for event in events:

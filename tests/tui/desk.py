@@ -82,7 +82,7 @@ class Desk(Service):
         self.clock = StandingClock()
         self._sockets = tempfile.TemporaryDirectory(prefix="kh")
         self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
+        self._ready, self._gone = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     @property
@@ -94,10 +94,28 @@ class Desk(Service):
         self._loop.run_until_complete(self._main())
 
     async def _main(self) -> None:
-        self._over = asyncio.Event()
-        async with self.serving(Path(self._sockets.name)):
-            self._ready.set()
-            await self._over.wait()
+        self._over, self._paused, self._again = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        while not self._over.is_set():
+            async with self.serving(Path(self._sockets.name)):
+                self._ready.set()
+                await self._paused.wait()
+            self._gone.set()
+            if not self._over.is_set():
+                await self._again.wait()
+                self._paused.clear()
+                self._again.clear()
+
+    def pause(self) -> None:
+        """Be away until `go_on`."""
+        self._ready.clear()
+        self._loop.call_soon_threadsafe(self._paused.set)
+        assert self._gone.wait(30)
+        self._gone.clear()
+
+    def go_on(self) -> None:
+        """Be there again, with what was there."""
+        self._loop.call_soon_threadsafe(self._again.set)
+        assert self._ready.wait(30)
 
     def start(self) -> None:
         self._thread.start()
@@ -105,6 +123,7 @@ class Desk(Service):
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._over.set)
+        self._loop.call_soon_threadsafe(self._paused.set)
         self._thread.join(30)
         self._loop.close()
         self._sockets.cleanup()
