@@ -29,6 +29,7 @@ State = Literal["connecting", "live", "away"]
 AT_ONCE = 8  # questions under way
 MOST_WAITING = 20_000  # items that an iterator may be ahead of who takes them
 TOGETHER = 0.03  # seconds for which events are gathered before they are passed on
+APART = 0.12  # seconds between two batches, when they come without end: keys come first
 PAUSES = (0.1, 2.0)  # seconds between two attempts to reach a daemon that is away: the first and the longest
 
 
@@ -45,6 +46,7 @@ class Link:
         self._free = asyncio.Semaphore(AT_ONCE)
         self._inbox: list[EventView] = []
         self._due = False
+        self._passed_on = 0.0  # when, by the loop's clock
         self._ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -175,10 +177,12 @@ class Link:
         if not self._due:
             self._due = True
             assert self._loop is not None
-            self._loop.call_later(TOGETHER, self._pass_on)
+            pause = max(TOGETHER, self._passed_on + APART - self._loop.time())
+            self._loop.call_later(pause, self._pass_on)
 
     def _pass_on(self) -> None:
-        batch, self._inbox, self._due = self._inbox, [], False
+        assert self._loop is not None
+        batch, self._inbox, self._due, self._passed_on = self._inbox, [], False, self._loop.time()
         for hear in tuple(self._listeners):
             hear(batch)
 
