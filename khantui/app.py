@@ -36,7 +36,6 @@ class KhantuiApp(Host):
     CSS_PATH = Path(__file__).parent / "khantui.tcss"
     TITLE = "khantui"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012  as Textual declares it
-    ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "interrupted", show=False, priority=True),
         Binding("ctrl+p", "command_palette", "palette", show=False),

@@ -4,21 +4,7 @@ from __future__ import annotations
 
 from textual.theme import Theme
 
-# variables that the widgets ask for; a theme that does not define one gets the value that is made here of its palette
-STATES = (
-    "queued",
-    "waiting",
-    "running",
-    "retrying",
-    "succeeded",
-    "reused",
-    "failed",
-    "cancelled",
-    "skipped",
-    "error",
-    "warning",
-    "info",
-)
+# by state: variables that the widgets ask for; a theme that has none gets those of light or dark
 _DARK = {
     "state-queued": "#8a8f98",
     "state-waiting": "#8a8f98",

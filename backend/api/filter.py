@@ -8,16 +8,24 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
 
+from backend.api.wire import RunView
 from backend.errors import InvalidRequest
+from backend.run.state import Run
 from backend.spec.quantity import duration
 
 _CONDITION = re.compile(r"([a-z_]+)(!=|!~|<=|>=|=|~|<|>)(.*)", re.DOTALL)
 _NUMBERS = frozenset(("version", "round", "stages"))
 _DURATIONS = frozenset(("age", "took"))
+
+# what can be asked about a run, by the daemon and by the interface that keeps its list in step
+RUN_FIELDS = frozenset(
+    ["id", "pipeline", "state", "version", "trigger", "schedule", "by", "message", "age", "took", "round", "stages"]
+)
 
 
 class Test(Struct, frozen=True):
@@ -96,3 +104,22 @@ def _holds(test: Test, subject: Mapping[str, Any]) -> bool:
     if test.sign == "~":
         return test.value.lower() in str(value).lower()
     return str(value) in test.value.split(",")
+
+
+def run_subject(run: Run | RunView, stages: int, now: datetime) -> dict[str, Any]:
+    """What the conditions are held against: a run of so many stages, as of `now`."""
+    end = run.ended or now
+    return {
+        "id": run.id,
+        "pipeline": run.pipeline,
+        "state": run.state.value,
+        "version": run.version,
+        "trigger": run.trigger.kind,
+        "schedule": run.trigger.schedule,
+        "by": run.trigger.by,
+        "message": run.message,
+        "round": run.round,
+        "stages": stages,
+        "age": (now - run.created).total_seconds() if run.created else None,
+        "took": (end - run.started).total_seconds() if run.started else None,
+    }

@@ -26,9 +26,6 @@ from backend.store.catalogue import Loaded
 from backend.store.codec import decode, encode
 from backend.store.records import Command, PipelineHead, create_run
 
-FIELDS = frozenset(
-    ["id", "pipeline", "state", "version", "trigger", "schedule", "by", "message", "age", "took", "round", "stages"]
-)
 MOST_LOOKED_AT = 20_000  # runs that one request may look through
 MOST_SKIPPED = 1_000_000
 SORTS = ("created", "started", "ended", "pipeline", "state", "logical_time")
@@ -256,7 +253,7 @@ class Selection:
     @classmethod
     async def of(cls, call: Call) -> Selection:
         """From the request. Raises InvalidRequest."""
-        tests = filter.parse(call.text("filter"), FIELDS)
+        tests = filter.parse(call.text("filter"), filter.RUN_FIELDS)
         pipeline, states = call.text("pipeline"), set(call.texts("state"))
         rest: list[filter.Test] = []
         for test in tests:
@@ -289,26 +286,10 @@ class Selection:
         """Whether this run is asked for."""
         if self.states and run.state not in self.states:
             return False
-        return not self.tests or filter.matches(self.tests, _subject(run, now, self.labels.get(run.pipeline, {})))
-
-
-def _subject(run: Run, now: datetime, labels: dict[str, str]) -> dict[str, Any]:
-    end = run.ended or now
-    return {
-        "id": run.id,
-        "pipeline": run.pipeline,
-        "state": run.state.value,
-        "version": run.version,
-        "trigger": run.trigger.kind,
-        "schedule": run.trigger.schedule,
-        "by": run.trigger.by,
-        "message": run.message,
-        "round": run.round,
-        "stages": run.stages,
-        "age": (now - run.created).total_seconds() if run.created else None,
-        "took": (end - run.started).total_seconds() if run.started else None,
-        **{f"label.{k}": v for k, v in labels.items()},
-    }
+        if not self.tests:
+            return True
+        labels = {f"label.{k}": v for k, v in self.labels.get(run.pipeline, {}).items()}
+        return filter.matches(self.tests, filter.run_subject(run, run.stages, now) | labels)
 
 
 async def _walk(

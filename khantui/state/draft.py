@@ -50,11 +50,6 @@ class Draft:
         self.value: dict[str, Any] | None = value if isinstance(value, dict) else None
         self.report: Report = lint(text, surroundings=self._around)
 
-    def put_surroundings(self, around: Surroundings) -> None:
-        """What is known besides the document has changed."""
-        self._around = around
-        self.report = lint(self.text, surroundings=around)
-
     @property
     def name(self) -> str:
         """The pipeline's name; empty where there is none."""

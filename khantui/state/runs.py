@@ -21,10 +21,6 @@ from backend.errors import InvalidRequest
 PAGE = 200
 MOST_PAGES = 40  # held at once, where there are gaps
 
-FIELDS = frozenset(
-    ["id", "pipeline", "state", "version", "trigger", "schedule", "by", "message", "age", "took", "round", "stages"]
-)
-
 
 class Query(NamedTuple):
     """Which runs, in which order."""
@@ -66,7 +62,7 @@ class RunRows:
         self._cursor: str | None = None
         self._asked: set[int] = set()
         self._early: list[EventView] = []  # heard before the first page was there
-        self._tests = conditions.parse(query.filter, FIELDS) if query.filter else []
+        self._tests = conditions.parse(query.filter, conditions.RUN_FIELDS) if query.filter else []
         self._labelled = any(t.field.startswith("label.") for t in self._tests)
 
     @property
@@ -246,29 +242,10 @@ class RunRows:
         return True
 
     def _fits(self, run: RunView, now: datetime) -> bool:
-        return conditions.matches(self._tests, subject(run, now))
+        return conditions.matches(self._tests, conditions.run_subject(run, run.progress.get("total", 0), now))
 
 
-def subject(run: RunView, now: datetime) -> dict[str, object]:
-    """What the filter language can ask about a run."""
-    end = run.ended or now
-    return {
-        "id": run.id,
-        "pipeline": run.pipeline,
-        "state": str(run.state),
-        "version": run.version,
-        "trigger": run.trigger.kind,
-        "schedule": run.trigger.schedule,
-        "by": run.trigger.by,
-        "message": run.message,
-        "round": run.round,
-        "stages": run.progress.get("total", 0),
-        "age": (now - run.created).total_seconds() if run.created else None,
-        "took": (end - run.started).total_seconds() if run.started else None,
-    }
-
-
-def wrong(text: str, fields: frozenset[str] = FIELDS) -> str:
+def wrong(text: str, fields: frozenset[str] = conditions.RUN_FIELDS) -> str:
     """What is wrong with a filter; empty if nothing is."""
     try:
         conditions.parse(text, fields)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from rich.segment import Segment
-from rich.style import Style
 from textual.strip import Strip
-from textual.widget import Widget
 
 from khantui.render.text import crop, width
-from khantui.widgets.paint import Palette
+from khantui.widgets.painted import Themed
 
 
-class Heading(Widget):
+class Heading(Themed):
     """Pieces of text at the left and at the right; where there is not enough room, those at the left give way."""
 
     def __init__(self) -> None:
@@ -25,8 +23,8 @@ class Heading(Widget):
             self._left, self._right = left, right
             self.refresh()
 
-    def render_line(self, y: int) -> Strip:
-        palette, columns = Palette(self.app), self.size.width
+    def draw_line(self, y: int) -> Strip:
+        palette, columns = self.palette, self.size.width
         right = [Segment(text, palette.state(role)) for text, role in self._right]
         room = columns - sum(width(s.text) for s in right) - 1
         left, used = [Segment(" ")], 1
@@ -35,5 +33,4 @@ class Heading(Widget):
             left.append(Segment(text, palette.state(role)))
             used += width(text)
         space = Segment(" " * max(0, room - used))
-        ground = Style(bgcolor=self.background_colors[1].rich_color)
-        return Strip([*left, space, *right]).adjust_cell_length(columns).apply_style(ground)
+        return Strip([*left, space, *right]).adjust_cell_length(columns)

@@ -6,7 +6,6 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.app import App
 from textual.color import Color
-from textual.strip import Strip
 
 from khantui.render.table import Cell
 from khantui.render.text import crop, width
@@ -39,7 +38,6 @@ class Palette:
             "edge": self.faint,
             "critical": self.accent,
         }
-        self.trouble = Style(bgcolor=background.blend(_opaque(variables["error"]), 0.22).rich_color)
 
     def state(self, name: str) -> Style:
         """The style of a state or a role, or of ordinary text."""
@@ -60,8 +58,3 @@ def cell_segments(cell: Cell, columns: int, right: bool, palette: Palette) -> li
         segments, used = [Segment(text, palette.state(cell.state))], width(text)
     space = Segment(" " * max(0, columns - used))
     return [space, *segments] if right else [*segments, space]
-
-
-def line(parts: list[tuple[str, Style]], columns: int) -> Strip:
-    """A line of styled pieces, in exactly so many columns."""
-    return Strip([Segment(text, style) for text, style in parts]).adjust_cell_length(columns)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from rich.style import Style
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.widget import Widget
 
 from khantui.widgets.paint import Palette
 
 
-class Painted(ScrollView):
-    """A scroll view that is drawn line by line, on the theme's background."""
+class Themed(Widget):
+    """A widget that is drawn line by line, on the theme's background."""
 
     _palette: Palette | None = None
     _ground: Style = Style.null()
@@ -34,3 +35,7 @@ class Painted(ScrollView):
     def notify_style_update(self) -> None:
         self._palette = None
         super().notify_style_update()
+
+
+class Painted(Themed, ScrollView):
+    """One that scrolls."""

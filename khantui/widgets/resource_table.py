@@ -50,7 +50,6 @@ class ResourceTable(Painted, Generic[T], can_focus=True):
         Binding("space", "mark", "mark", show=False),
         Binding("ctrl+@,ctrl+space", "mark_range", "mark to here", show=False),
     ]
-    COMPONENT_CLASSES: ClassVar[set[str]] = set()
 
     class Opened(Message):
         """Enter, or a click on the row that the cursor is at."""
