@@ -37,5 +37,5 @@ class Themed(Widget):
         super().notify_style_update()
 
 
-class Painted(Themed, ScrollView):
+class Painted(ScrollView, Themed):  # in this order: Textual takes the style sheet of the first
     """One that scrolls."""
