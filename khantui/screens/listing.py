@@ -1,24 +1,22 @@
-"""What screens with a list of things have in common that are all known: filter, sort, marks, wide, relative times."""
+"""What screens with a list of things have in common that are all known: filtered and sorted here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from backend.errors import InvalidRequest
 from khantui.render.table import Column
-from khantui.screens.view import View
+from khantui.screens.table_view import T, TableView
 from khantui.state.rows import ListRows
 from khantui.widgets.prompt import Kind
 from khantui.widgets.resource_table import ResourceTable
 
-T = TypeVar("T")
 
-
-class Listing(View, Generic[T]):
+class Listing(TableView[T]):
     """A table of things that the overview knows."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -29,13 +27,10 @@ class Listing(View, Generic[T]):
     ]
     TITLE_WORD = ""
     EMPTY = ""
-    FAULTS = ""  # the filter of ctrl-z
     SORTS: ClassVar[dict[str, Callable[[Any], Any]]] = {}  # column -> key
 
     def __init__(self, command: str, filter: str = "") -> None:
-        super().__init__(command)
-        self._filter = filter
-        self._absolute = False
+        super().__init__(command, filter)
         self._sorted = ""
         self.rows: ListRows[T] = self.make_rows()
 
@@ -57,11 +52,6 @@ class Listing(View, Generic[T]):
 
     def body(self) -> Iterable[Widget]:
         yield ResourceTable[T](self.columns, self.identify, id="table", empty=self.EMPTY)
-
-    @property
-    def table(self) -> ResourceTable[T]:
-        """The list."""
-        return self.query_one("#table", ResourceTable)
 
     def on_mount(self) -> None:
         self.table.focus()
@@ -102,51 +92,10 @@ class Listing(View, Generic[T]):
         self._shown(at)
         self.show_heading()
 
-    def tick(self) -> None:
-        super().tick()
-        self.table.tick()
-
-    def on_resource_table_moved(self) -> None:
-        self.show_heading()
-
-    def on_resource_table_opened(self, message: ResourceTable.Opened) -> None:
-        self.action_open()
-
-    def action_open(self) -> None:
-        """Into the thing."""
-
-    def prompted(self, kind: Kind) -> str:
-        return self._filter if kind == "filter" else ""
-
     def said(self, kind: Kind, text: str) -> None:
         self._filter = text
         self.command = f"{self.command.split(' ')[0]} {text}".strip()
         self._narrow()
-
-    def focus_body(self) -> None:
-        self.table.focus()
-
-    def action_back(self) -> None:
-        """Take away marks, then conditions, then leave."""
-        if self.table.marked:
-            self.table.clear_marks()
-        elif self._filter:
-            self.said("filter", "")
-        else:
-            super().action_back()
-
-    def action_faults(self) -> None:
-        """Only what failed, or everything again."""
-        self.said("filter", "" if self._filter == self.FAULTS else self.FAULTS)
-
-    def action_wide(self) -> None:
-        """All columns."""
-        self.table.toggle_wide()
-
-    def action_times(self) -> None:
-        """Times as they stand on the clock, or how long ago."""
-        self._absolute = not self._absolute
-        self.table.changed()
 
     def action_copy(self) -> None:
         """Put the name on the clipboard."""

@@ -19,18 +19,17 @@ from khantui.render.live import live_run_columns
 from khantui.render.rows import short, started_by
 from khantui.screens import acts
 from khantui.screens.ask import Line
+from khantui.screens.table_view import TableView
 from khantui.screens.text import TextPage
-from khantui.screens.view import View
 from khantui.state.runs import Heard, Query, Request, RunRows, wrong
 from khantui.widgets.prompt import Kind
 from khantui.widgets.resource_table import ResourceTable
 
 _SORTS = {"PIPELINE": "pipeline", "STATE": "state", "STARTED": "started", "LOGICAL TIME": "logical_time"}
 _AGAIN = 1.0  # seconds between two times that a list under conditions is asked for anew
-_FAULTS = "state=failed"
 
 
-class Runs(View):
+class Runs(TableView[RunView]):
     """All runs, or those under conditions, newest first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -54,11 +53,11 @@ class Runs(View):
         Binding("L", "sort('LOGICAL TIME')", "sort by logical time", show=False),
     ]
 
+    FAULTS = "state=failed"
+
     def __init__(self, command: str, filter: str = "") -> None:
-        super().__init__(command)
-        self._filter = filter
+        super().__init__(command, filter)
         self._sort = ""
-        self._absolute = False
         self._stale = False
         self.rows = RunRows(Query())
         self._coming: RunRows | None = None  # asked for, not there yet
@@ -70,11 +69,6 @@ class Runs(View):
             id="table",
             empty="nothing has run yet: t starts a pipeline (:pipelines)",
         )
-
-    @property
-    def table(self) -> ResourceTable[RunView]:
-        """The list."""
-        return self.query_one("#table", ResourceTable)
 
     def on_mount(self) -> None:
         self.table.focus()
@@ -132,9 +126,6 @@ class Runs(View):
         for request in self.rows.wanted(message.first, message.last + 20):
             self.load(self.rows, request)
 
-    def on_resource_table_moved(self) -> None:
-        self.show_heading()
-
     def hear(self, events: Sequence[EventView]) -> None:
         if self._coming is not None:
             self._coming.hear(events, self.host.moment)
@@ -154,48 +145,16 @@ class Runs(View):
         self._stale = False
         self.list_anew()
 
-    def tick(self) -> None:
-        super().tick()
-        self.table.tick()
-
     # keys
-
-    def prompted(self, kind: Kind) -> str:
-        return self._filter if kind == "filter" else ""
 
     def said(self, kind: Kind, text: str) -> None:
         self._filter = text
         self.command = f"runs {text}".strip()
         self.list_anew()
 
-    def focus_body(self) -> None:
-        self.table.focus()
-
-    def action_back(self) -> None:
-        """Take away marks, then conditions, then leave."""
-        if self.table.marked:
-            self.table.clear_marks()
-        elif self._filter:
-            self.said("filter", "")
-        else:
-            super().action_back()
-
     def action_refresh(self) -> None:
         """Ask for everything again."""
         self.list_anew()
-
-    def action_faults(self) -> None:
-        """Only what failed, or everything again."""
-        self.said("filter", "" if self._filter == _FAULTS else _FAULTS)
-
-    def action_wide(self) -> None:
-        """All columns."""
-        self.table.toggle_wide()
-
-    def action_times(self) -> None:
-        """Times as they stand on the clock, or how long ago."""
-        self._absolute = not self._absolute
-        self.table.changed()
 
     def action_sort(self, title: str) -> None:
         """Sort by that column; again for the other direction, and once more for the newest first."""
@@ -217,9 +176,6 @@ class Runs(View):
         """The marked runs, or the one under the cursor."""
         wanted = set(self.table.chosen())
         return [r for r in self.rows.known() if r.id in wanted]
-
-    def on_resource_table_opened(self, message: ResourceTable.Opened) -> None:
-        self.action_open()
 
     def action_open(self) -> None:
         """Into the run."""
