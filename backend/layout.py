@@ -5,6 +5,7 @@ api.sock                                   the API's unix socket
 attempts/<run>/<stage>/<n>/                one attempt: status.json, log, log.idx, out/<name>, tmp/
 artifacts/inputs/<sha256>                  inputs that were brought in from outside, by content
 code/<sha256>/                             code bundles, unpacked, read-only
+sandbox/                                   what every sandbox has as /etc/passwd and /etc/group
 logs/<run>/<stage>/<n>.log.zst             archived logs
 """
 
@@ -43,6 +44,19 @@ class Layout(NamedTuple):
     def code(self) -> Path:
         """Unpacked code bundles, by content."""
         return self.root / "code"
+
+    @property
+    def sandbox(self) -> Path:
+        """What every sandbox has as /etc/passwd and /etc/group."""
+        return self.root / "sandbox"
+
+    def artifact(self, location: str) -> Path:
+        """An artifact, by its location: an ArtifactRecord's, or a mount's."""
+        return self.root / location
+
+    def bundle(self, address: str) -> Path:
+        """A code bundle's folder, by its content address."""
+        return self.code / address
 
     @property
     def logs(self) -> Path:

@@ -18,22 +18,22 @@ class CodeStore:
     """The bundles of one data folder."""
 
     def __init__(self, layout: Layout) -> None:
-        self._root = layout.code
+        self._layout = layout
 
     async def put(self, bundle: bytes) -> str:
         """Keep a bundle: its address. Raises InvalidRequest for what is no safe bundle."""
         where = address(bundle)
         if not self.has(where):
-            await asyncio.to_thread(self._unpack, bundle, self._root / where)
+            await asyncio.to_thread(self._unpack, bundle, self._layout.bundle(where))
         return where
 
     def has(self, where: str) -> bool:
         """Whether the bundle is here."""
-        return (self._root / where).is_dir()
+        return self._layout.bundle(where).is_dir()
 
     def path(self, where: str) -> Path:
         """The folder with its files. Raises NotFound."""
-        path = self._root / where
+        path = self._layout.bundle(where)
         if not path.is_dir():
             raise NotFound(f"the code bundle {where[:12]} is not here", hint="apply the pipeline again")
         return path
@@ -44,8 +44,8 @@ class CodeStore:
         return {p.relative_to(root).as_posix(): p.stat().st_size for p in sorted(root.rglob("*")) if p.is_file()}
 
     def _unpack(self, bundle: bytes, target: Path) -> None:
-        self._root.mkdir(parents=True, exist_ok=True)
-        new = self._root / f".{secrets.token_hex(8)}.new"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        new = target.parent / f".{secrets.token_hex(8)}.new"
         new.mkdir()
         try:
             with tarfile.open(fileobj=io.BytesIO(bundle), mode="r:") as tar:

@@ -71,7 +71,7 @@ class ArtifactStore:
 
     def path(self, record: ArtifactRecord, inside: str = "") -> Path:
         """Where an artifact lies, or a file or folder inside of it. Raises NotFound, also for what would lead out."""
-        root = self._layout.root / record.location
+        root = self._layout.artifact(record.location)
         path = root / inside if inside else root
         real = path.resolve()
         if not real.is_relative_to(root.resolve()) or not real.exists():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
-from pathlib import Path
 
 import msgspec
 
@@ -53,8 +52,7 @@ class Attempts:
         for alias, sources in instance.inputs.items():
             for source in sources:
                 for entry in await self._entries(machine, source):
-                    where = self._layout.root / entry.record.location
-                    mounts.append(Mount(alias, where, entry.name))
+                    mounts.append(Mount(alias, entry.record.location, entry.record.kind, entry.name))
                     hashes[f"{source.artifact}/{entry.name}".rstrip("/")] = entry.record.sha256
         context = context_of(run, name, number)
         environment = {**resolve(machine.pipeline.environment, context), **instance.each}
@@ -109,11 +107,13 @@ class Attempts:
         latest = Latest(run.id, run.logical_time, ended, {k: tuple(v) for k, v in entries.items()})
         return [Put(keys.latest(run.pipeline), encode(latest))]
 
-    def _code_of(self, loaded: Loaded, instance: Instance) -> Path | None:
+    def _code_of(self, loaded: Loaded, instance: Instance) -> str:
         pin = loaded.record.pins.get(instance.stage)
         stage = loaded.pipeline.stages[instance.stage]
         bundle = pin.bundle if pin and stage.uses else loaded.record.bundle
-        return self._code.path(bundle) if bundle else None
+        if bundle:
+            self._code.path(bundle)  # it must be here
+        return bundle
 
     async def _entries(self, machine: Machine, source: Source) -> tuple[Entry, ...]:
         if source.instance:
@@ -171,7 +171,7 @@ class Attempts:
             uri = fill(declared.uri, context, environment)
             if instance.entry:
                 uri = f"{uri.rstrip('/')}/{instance.entry}"
-            await self._artifacts.export(self._layout.root / record.location, uri)
+            await self._artifacts.export(self._layout.artifact(record.location), uri)
             exported[artifact] = replace(record, uri=uri)
         return exported
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
@@ -30,11 +29,21 @@ class AttemptKey(NamedTuple):
 
 
 class Mount(Struct, frozen=True):
-    """A file or folder the attempt sees, read-only, at `/khan/in/<name>` (or `/khan/in/<name>/<entry>`)."""
+    """A file or folder the attempt sees, read-only, at `/khan/in/<name>` (or `/khan/in/<name>/<entry>`).
+
+    Where it lies is said relative to the artifact store's root, as in its ArtifactRecord: the sandbox binds
+    `Layout.artifact(location)`; on Kubernetes it is a `subPath` of the shared volume, or what the stager fetches.
+    """
 
     name: str
-    source: Path
+    location: str
+    kind: Literal["file", "folder"]
     entry: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where the attempt sees it, below `/khan/in`."""
+        return f"{self.name}/{self.entry}" if self.entry else self.name
 
 
 class AttemptSpec(Struct, frozen=True):
@@ -47,7 +56,7 @@ class AttemptSpec(Struct, frozen=True):
     environment: dict[str, str]  # resolved
     inputs: tuple[Mount, ...]
     outputs: tuple[str, ...]  # names; the stage writes /khan/out/<name>
-    code: Path | None  # the unpacked code bundle, mounted read-only as the working folder
+    code: str  # content address of the code bundle, mounted read-only as the working folder; empty: there is none
     resources: Resources
     network: bool = False  # what the service account declares
 

@@ -43,9 +43,17 @@ class Bench:
         self._count += 1
         given: dict[str, Any] = {
             "key": AttemptKey(RUN, f"s{self._count}", 1), "image": image, "argv": (), "script": script,
-            "environment": {}, "inputs": (), "outputs": ("out",), "code": None, "resources": Resources(),
+            "environment": {}, "inputs": (), "outputs": ("out",), "code": "", "resources": Resources(),
         }  # fmt: skip
         return AttemptSpec(**(given | more))
+
+    def input(self, name: str, text: str, entry: str = "") -> Mount:
+        """An input that is in the artifact store."""
+        location = f"artifacts/inputs/{name}.{entry}"
+        path = self.layout.artifact(location)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return Mount(name, location, "file", entry)
 
     async def start(self, script: str, image: str = "shell", **more: Any) -> AttemptKey:
         spec = self.spec(script, image, **more)
@@ -98,10 +106,6 @@ async def bare(tmp_path: Path) -> AsyncIterator[Bench]:
     bench = Bench(Layout(tmp_path / "data"), Limits(), sandboxed=False)
     yield bench
     await bench.close()
-
-
-def mount(name: str, path: Path, entry: str = "") -> Mount:
-    return Mount(name, path, entry)
 
 
 def status(folder: Path) -> dict[str, Any]:

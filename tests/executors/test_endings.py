@@ -16,7 +16,7 @@ from backend.layout import Layout
 from backend.run.state import Reason
 from backend.spec.images import Image
 from backend.spec.model import Resources
-from tests.executors.conftest import Bench, mount, status
+from tests.executors.conftest import Bench, status
 from tests.executors.test_isolation import _runs
 
 pytestmark = pytest.mark.sandbox
@@ -180,10 +180,9 @@ async def test_what_is_left_can_be_forgotten_but_for_the_log_and_outputs(bench: 
     assert not (bench.folder(key) / "tmp").exists()
 
 
-async def test_without_a_sandbox_it_works_alike(bare: Bench, tmp_path: Path) -> None:
-    (tmp_path / "in.txt").write_text("data")
+async def test_without_a_sandbox_it_works_alike(bare: Bench) -> None:
     seen, log = await bare.run('cat "$KHAN_INPUT_raw"; echo; echo "$X"; echo r > "$KHAN_OUTPUT_out"; exit 4',
-                               inputs=(mount("raw", tmp_path / "in.txt"),), environment={"X": "it's"})  # fmt: skip
+                               inputs=(bare.input("raw", "data"),), environment={"X": "it's"})  # fmt: skip
     assert (seen.exit_code, log) == (4, "data\nit's\n")
     key = await bare.start("echo ready; sleep 66.5; echo never")
     await bare.logged(key, "ready")

@@ -9,24 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.executors.conftest import RUN, Bench, mount
+from tests.executors.conftest import RUN, Bench
 
 pytestmark = pytest.mark.sandbox
 
 
-async def test_a_stage_sees_its_inputs_code_environment_and_a_place_for_its_outputs(
-    bench: Bench, tmp_path: Path
-) -> None:
-    (tmp_path / "in.txt").write_text("data")
-    (tmp_path / "part").write_text("a part")
-    code = tmp_path / "code"
-    code.mkdir()
+async def test_a_stage_sees_its_inputs_code_environment_and_a_place_for_its_outputs(bench: Bench) -> None:
+    code = bench.layout.bundle("c0de")
+    code.mkdir(parents=True)
     (code / "main.sh").write_text("echo code")
     log = await bench.good(
         'cat "$KHAN_INPUT_raw"; echo; cat "$KHAN_INPUT_many"/2025; echo; pwd; sh main.sh; echo "$GREETING"; '
         'echo result > "$KHAN_OUTPUT_out"; echo t > "$TMPDIR/x"; id -u; hostname || cat /proc/sys/kernel/hostname',
-        inputs=(mount("raw", tmp_path / "in.txt"), mount("many", tmp_path / "part", "2025")),
-        code=code,
+        inputs=(bench.input("raw", "data"), bench.input("many", "a part", "2025")),
+        code="c0de",
         environment={"GREETING": "hello $USER `x` \"'"},
     )
     assert log.split("\n")[:7] == ["data", "a part", "/khan/code", "code", "hello $USER `x` \"'", "1000", "khantui"]
@@ -66,11 +62,10 @@ async def test_the_daemons_folder_is_not_there(bench: Bench, tmp_path: Path) -> 
         "echo x > /proc/sys/kernel/hostname", "hostname other",
     ],
 )  # fmt: skip
-async def test_what_is_not_the_stages_cannot_be_changed(bench: Bench, tmp_path: Path, attack: str) -> None:
-    (tmp_path / "in.txt").write_text("data")
-    seen, log = await bench.run(attack, inputs=(mount("raw", tmp_path / "in.txt"),))
+async def test_what_is_not_the_stages_cannot_be_changed(bench: Bench, attack: str) -> None:
+    seen, log = await bench.run(attack, inputs=(bench.input("raw", "data"),))
     assert seen.exit_code, log
-    assert (tmp_path / "in.txt").read_text() == "data"
+    assert bench.layout.artifact("artifacts/inputs/raw.").read_text() == "data"
 
 
 async def test_other_processes_are_not_seen_and_not_reached(bench: Bench) -> None:

@@ -11,10 +11,15 @@ from backend.executors.base import AttemptSpec
 from backend.executors.sandbox.folder import Folder
 from backend.executors.sandbox.limits import Limits
 from backend.executors.sandbox.profiles import BIN, SYSTEM, Profile
+from backend.layout import Layout
 
 STATUS = 3  # the descriptor to which the status is written
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LONGEST = 128 * 1024 - 1  # bytes in one argument or variable: Linux' own limit
+USERS = {  # what the sandbox has as /etc/passwd and /etc/group
+    "passwd": "khan:x:1000:1000::/tmp:/bin/sh\nroot:x:0:0::/root:/bin/sh\n",
+    "group": "khan:x:1000:\nroot:x:0:\n",
+}
 
 _ETC = (
     "ld.so.cache",
@@ -60,19 +65,20 @@ def network() -> list[str]:
 
 
 def sandboxed(
-    bwrap: Path, base: list[str], users: Path, spec: AttemptSpec, profile: Profile, folder: Folder, limits: Limits
+    bwrap: Path, base: list[str], layout: Layout, spec: AttemptSpec, profile: Profile, folder: Folder, limits: Limits
 ) -> list[str]:
     """The whole argv of an attempt in its sandbox."""
     argv = [str(bwrap), "--json-status-fd", str(STATUS), *base]
     if spec.network:
         argv += network()
-    argv += ["--ro-bind", str(users / "passwd"), "/etc/passwd", "--ro-bind", str(users / "group"), "/etc/group"]
+    for name in USERS:
+        argv += ["--ro-bind", str(layout.sandbox / name), f"/etc/{name}"]
     argv += ["--bind", str(folder.path / "tmp"), "/tmp", "--bind", str(folder.out), "/khan/out"]  # noqa: S108
     for here, inside in profile.binds:
         argv += ["--ro-bind", str(here), inside]
     for mount in spec.inputs:
-        argv += ["--ro-bind", str(mount.source), "/khan/in/" + "/".join(filter(None, (mount.name, mount.entry)))]
-    argv += ["--ro-bind", str(spec.code), "/khan/code"] if spec.code else ["--dir", "/khan/code"]
+        argv += ["--ro-bind", str(layout.artifact(mount.location)), f"/khan/in/{mount.place}"]
+    argv += ["--ro-bind", str(layout.bundle(spec.code)), "/khan/code"] if spec.code else ["--dir", "/khan/code"]
     script = _script(spec, profile, folder)
     if script:
         argv += ["--ro-bind", str(script), f"/khan/{script.name}"]
@@ -83,17 +89,19 @@ def sandboxed(
     return _checked([*argv, *limits.prefix(), *_run(spec, profile, f"/khan/{script.name}" if script else "")])
 
 
-def bare(spec: AttemptSpec, profile: Profile, folder: Folder, limits: Limits) -> tuple[list[str], dict[str, str]]:
+def bare(
+    layout: Layout, spec: AttemptSpec, profile: Profile, folder: Folder, limits: Limits
+) -> tuple[list[str], dict[str, str]]:
     """Without a sandbox: a shell that writes the status as bubblewrap would, and the environment. Paths are real."""
     inputs = folder.path / "in"
     for mount in spec.inputs:
-        place = inputs / mount.name / mount.entry if mount.entry else inputs / mount.name
+        place = inputs / mount.place
         place.parent.mkdir(parents=True, exist_ok=True)
         if not place.is_symlink():
-            place.symlink_to(mount.source)
+            place.symlink_to(layout.artifact(mount.location))
     script = _script(spec, profile, folder)
     command = [*limits.prefix(), *_run(spec, profile, str(script) if script else "")]
-    where = shlex.quote(str(spec.code or folder.path / "tmp"))
+    where = shlex.quote(str(layout.bundle(spec.code) if spec.code else folder.path / "tmp"))
     # its own argv names the folder, so that it can be found again
     text = (
         f": {shlex.quote(str(folder.out))}; cd {where} && printf '{{\"child-pid\": %d}}\\n' $$ >&{STATUS}; "

@@ -67,7 +67,6 @@ class SandboxExecutor:
         self._profiles, self._missing = profiles(images)
         self._bwrap = bwrap() if sandboxed else None
         self._base = command.system() if sandboxed else []
-        self._users = layout.root / "sandbox"
         self._running: dict[AttemptKey, Running] = {}
         self._seen: list[Observation] = []
         self._news = asyncio.Event()
@@ -139,9 +138,9 @@ class SandboxExecutor:
     # how an attempt begins
 
     def _write_users(self) -> None:
-        self._users.mkdir(parents=True, exist_ok=True)
-        (self._users / "passwd").write_text("khan:x:1000:1000::/tmp:/bin/sh\nroot:x:0:0::/root:/bin/sh\n")
-        (self._users / "group").write_text("khan:x:1000:\nroot:x:0:\n")
+        self._layout.sandbox.mkdir(parents=True, exist_ok=True)
+        for name, text in command.USERS.items():
+            (self._layout.sandbox / name).write_text(text)
 
     def _found(self, spec: AttemptSpec, folder: Folder) -> bool:
         """Whether the folder says that the attempt runs, has run, or must not; then that is observed."""
@@ -174,9 +173,9 @@ class SandboxExecutor:
         folder.make()
         environment: dict[str, str] = {}
         if self._bwrap is not None:
-            argv = command.sandboxed(self._bwrap, self._base, self._users, spec, profile, folder, self._limits)
+            argv = command.sandboxed(self._bwrap, self._base, self._layout, spec, profile, folder, self._limits)
         else:
-            argv, environment = command.bare(spec, profile, folder, self._limits)
+            argv, environment = command.bare(self._layout, spec, profile, folder, self._limits)
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         try:
             pid = os.posix_spawn(
