@@ -13,6 +13,14 @@
     │   ├── StoreFull              the store's quota is used up: reads and deletes work, writes do not
     │   ├── ValueTooLarge
     │   └── LeaseLost
+    ├── ClusterError               Kubernetes refused or failed
+    │   ├── ClusterUnavailable     it cannot be reached, or not now: may or may not have been done; may be tried again
+    │   ├── ClusterForbidden       we may not do this there, or are not known
+    │   ├── ClusterRefused         what was sent is not accepted: a mistake in it, a quota, an admission policy
+    │   ├── ClusterConflict        the object changed meanwhile, or is another one by now
+    │   ├── ObjectExists           there is one of this name already
+    │   ├── ObjectMissing          there is none of this name
+    │   └── VersionGone            a version that the cluster does not keep any more: list again
     ├── ExecutorError              an attempt cannot be started here (no bubblewrap, no such image)
     └── ArtifactError              an input that cannot be read, an output that is missing or unsafe
 
@@ -108,6 +116,55 @@ class LeaseLost(StoreError):
     """The lease has expired or was revoked."""
 
     code = "lease-lost"
+
+
+class ClusterError(KhanError):
+    """Kubernetes refused or failed."""
+
+    code, status = "cluster", 503
+
+
+class ClusterUnavailable(ClusterError):
+    """The cluster cannot be reached, or cannot do this now."""
+
+    code = "cluster-unavailable"
+    retry_after = 0.0  # seconds that it asks us to wait before the next try
+
+
+class ClusterForbidden(ClusterError):
+    """We may not do this in the cluster."""
+
+    code, status = "cluster-forbidden", 502
+
+
+class ClusterRefused(ClusterError):
+    """The cluster does not accept what was sent."""
+
+    code, status = "cluster-refused", 502
+
+
+class ClusterConflict(ClusterError):
+    """The object changed meanwhile, or is another one by now."""
+
+    code, status = "cluster-conflict", 409
+
+
+class ObjectExists(ClusterError):
+    """There is an object of this name already."""
+
+    code, status = "object-exists", 409
+
+
+class ObjectMissing(ClusterError):
+    """There is no object of this name."""
+
+    code, status = "object-missing", 404
+
+
+class VersionGone(ClusterError):
+    """The cluster does not keep that version any more: list again."""
+
+    code, status = "version-gone", 410
 
 
 class ExecutorError(KhanError):

@@ -1,0 +1,38 @@
+"""A namespace for all tests of a session. Without KUBECONFIG they are skipped."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.kubernetes.cluster import Cluster, namespace
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = ""
+    if not os.environ.get("KUBECONFIG"):
+        missing = "KUBECONFIG names no cluster to test on"
+    elif shutil.which("kubectl") is None:
+        missing = "kubectl is not installed"
+    for item in items:
+        if item.get_closest_marker("kubernetes") and missing:
+            item.add_marker(pytest.mark.skip(reason=missing))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    with namespace(f"khantui-test-{secrets.token_hex(3)}") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def kube(cluster: Cluster) -> AsyncIterator[object]:
+    from backend.kube import Connection, connect
+
+    kube = await connect(Connection(namespace=cluster.namespace))
+    yield kube
+    await kube.close()
