@@ -8,7 +8,13 @@ export UV_NATIVE_TLS := 1
 RUN := $(UV) run --frozen --no-sync
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-unit lint format bench clean
+# images: what they are made from, where they belong, what they are called, which of them
+BASE ?= debian:bookworm-slim
+REGISTRY ?= ghcr.io/khantui
+VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGES ?=
+
+.PHONY: help up test test-unit lint format bench images images-lock clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -36,6 +42,15 @@ format: $(SYNCED)  ## put the code in order
 
 bench: $(SYNCED)  ## measure the engine against the floor of this machine
 	$(RUN) python -m tests.bench $(ARGS)
+
+images: $(SYNCED)  ## build the images with podman or docker (IMAGES="python r" BASE=… REGISTRY=… VERSION=… PUSH=1)
+	$(RUN) python images/build.py --base $(BASE) --registry $(REGISTRY) --version $(VERSION) $(if $(PUSH),--push) $(IMAGES)
+
+images-lock: $(if $(filter uv,$(UV)),,$(UV))  ## pin the Python packages of the images anew, with their hashes
+	@for name in python bigquery dataflow duckdb; do \
+	  $(UV) pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	    --python-platform linux images/$$name/requirements.in --output-file images/$$name/requirements.txt || exit 1; \
+	done
 
 clean:  ## remove what make made here; data and caches in your home stay
 	rm -rf .venv .tools dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,17 +1,22 @@
-"""The images that stages can name: what interprets their scripts, and which programs of the host stand for them."""
+"""The images that stages can name: what interprets their scripts, what runs them in each executor, what they hold."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from msgspec import Struct
+
+REGISTRY = "ghcr.io/khantui"  # where the images of images/ are, unless a daemon is told otherwise
 
 
 class Image(Struct, frozen=True):
     """An image by its short name.
 
     `interpreter` is what a stage's `script` is handed to (its path follows); `suffix` is that file's. `tools` are the
-    programs of the host of which the sandbox needs the first that is there.
+    programs of the host of which the sandbox needs the first that is there; `python3:apache_beam` is a Python that has
+    that module. `container` is what Kubernetes runs: a reference to a registry, or the name of one of the project's own
+    images; empty where only the sandbox can. `holds` is what is in that container image, with versions.
     """
 
     name: str
@@ -19,20 +24,76 @@ class Image(Struct, frozen=True):
     interpreter: tuple[str, ...]
     suffix: str
     tools: tuple[str, ...]
+    container: str = ""
+    holds: dict[str, str] = {}
 
 
 IMAGES: dict[str, Image] = {
     image.name: image
     for image in (
-        Image("shell", "A shell and the usual small programs", ("bash", "-euo", "pipefail"), ".sh", ("bash", "sh")),
-        Image("python", "Python 3 with its standard library", ("python3", "-u"), ".py", ("python3",)),
-        Image("r", "R with its base packages", ("Rscript", "--vanilla"), ".R", ("Rscript",)),
-        Image("duckdb", "DuckDB: SQL over CSV, Parquet and JSON files", ("duckdb", "-bail", "-f"), ".sql", ("duckdb",)),
-        Image("sqlite", "SQLite's command line", ("sqlite3", "-bail", ":memory:"), ".sql", ("sqlite3",)),
         Image(
-            "bigquery", "Google BigQuery's client, with credentials of the service account", ("bq",), ".sql", ("bq",)
+            "shell",
+            "A shell and the usual small programs",
+            ("bash", "-euo", "pipefail"),
+            ".sh",
+            ("bash", "sh"),
+            "shell",
+            {"bash": "5.2", "curl": "7.88", "gawk": "5.2", "jq": "1.6", "sqlite3": "3.40", "zstd": "1.5"},
         ),
-        Image("dataflow", "Apache Beam pipelines on Google Dataflow", ("python3", "-u"), ".py", ("beam",)),
+        Image(
+            "python",
+            "Python 3 with its standard library; in its container also pandas, pyarrow and httpx",
+            ("python3", "-u"),
+            ".py",
+            ("python3",),
+            "python",
+            {"python": "3.11", "httpx": "0.28.1", "numpy": "2.4.6", "pandas": "3.1.1", "pyarrow": "26.0.1"},
+        ),
+        Image(
+            "r",
+            "R with its base packages; in its container also data.table, ggplot2 and jsonlite",
+            ("Rscript", "--vanilla"),
+            ".R",
+            ("Rscript",),
+            "r",
+            {"r": "4.2", "data.table": "1.14", "ggplot2": "3.4", "jsonlite": "1.8"},
+        ),
+        Image(
+            "duckdb",
+            "DuckDB: SQL over CSV, Parquet and JSON files",
+            ("duckdb", "-bail", "-f"),
+            ".sql",
+            ("duckdb",),
+            "duckdb",
+            {"duckdb": "1.5.6"},
+        ),
+        Image(
+            "sqlite",
+            "SQLite's command line",
+            ("sqlite3", "-bail", "-batch", ":memory:", "-init"),
+            ".sql",
+            ("sqlite3",),
+            "shell",
+            {"sqlite3": "3.40"},
+        ),
+        Image(
+            "bigquery",
+            "SQL on Google BigQuery, with credentials of the service account",
+            ("bqrun",),
+            ".sql",
+            ("bqrun",),
+            "bigquery",
+            {"python": "3.11", "google-cloud-bigquery": "3.47.0", "pyarrow": "26.0.1"},
+        ),
+        Image(
+            "dataflow",
+            "Apache Beam, on Google Dataflow or in the stage itself",
+            ("python3", "-u"),
+            ".py",
+            ("python3:apache_beam",),
+            "dataflow",
+            {"python": "3.11", "apache-beam": "2.77.0"},
+        ),
     )
 }
 
@@ -44,3 +105,17 @@ _REFERENCE = re.compile(
 def is_reference(name: str) -> bool:
     """Whether this is a container image of a registry (`ghcr.io/x/y:1`), not one of ours."""
     return bool(_REFERENCE.fullmatch(name)) and any(c in name for c in "/:@")
+
+
+def find(name: str, images: Mapping[str, Image] = IMAGES) -> Image | None:
+    """What a stage's `image` is: one that is known, or any of a registry, of which one can expect a shell at most."""
+    if name in images:
+        return images[name]
+    return Image(name, "", ("sh", "-eu"), ".sh", (), name) if is_reference(name) else None
+
+
+def reference(image: Image, registry: str, version: str) -> str:
+    """The container image that Kubernetes runs, `ghcr.io/khantui/khantui-python:0.1.0`; empty if there is none."""
+    if not image.container or is_reference(image.container):
+        return image.container
+    return f"{registry.rstrip('/')}/khantui-{image.container}:{version}"

@@ -121,7 +121,7 @@ def _images() -> Iterator[Check]:
         if place:
             yield Check(name, "ok", place)
         else:
-            lacking = " or ".join(image.tools)
+            lacking = " or ".join(tool.replace(":", " with ") for tool in image.tools)
             yield Check(name, "note", f"{lacking} is not in {_SYSTEM}", f"install {lacking}, if you need {image.name}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -162,6 +163,26 @@ async def test_an_image_that_this_machine_lacks_is_refused(bench: Bench, tmp_pat
     executor = SandboxExecutor(Layout(tmp_path / "other"), SystemClock(), images=images)
     with pytest.raises(ExecutorError, match="'fortran' cannot run on this machine: this machine has no nosuchcompiler"):
         await executor.ensure(bench.spec("x", "fortran"))
+
+
+async def test_an_image_that_becomes_known_later_can_be_run(bench: Bench, tmp_path: Path) -> None:
+    images: dict[str, Image] = {}
+    executor = SandboxExecutor(Layout(tmp_path / "other"), SystemClock(), images=images)
+    with pytest.raises(ExecutorError, match="'lines' cannot run on this machine: it is not known here"):
+        await executor.ensure(bench.spec("x", "lines"))
+    images["lines"] = Image("lines", "", ("awk", "-f"), ".awk", ("nosuchprogram",))
+    assert executor.missing_tools() == {"lines": "this machine has no nosuchprogram"}
+    images["lines"] = Image("lines", "", ("awk", "-f"), ".awk", ("nosuchprogram", "awk"))
+    assert executor.missing_tools() == {}
+    await executor.ensure(bench.spec('BEGIN { print "run" }', "lines"))
+    await executor.close()
+
+
+@pytest.mark.skipif(not shutil.which("sqlite3", path="/usr/bin"), reason="this machine has no sqlite3")
+async def test_a_script_of_sqlite_ends_at_its_first_error(bench: Bench) -> None:
+    assert await bench.good("select 6 * 7;", "sqlite") == "42\n"
+    seen, log = await bench.run("select nosuch;\nselect 2;", "sqlite")
+    assert (seen.exit_code, "no such column: nosuch" in log) == (1, True)
 
 
 @pytest.mark.parametrize("value", ["x" * 200_000, "a\0b"])

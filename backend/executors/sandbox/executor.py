@@ -22,7 +22,7 @@ from backend.executors.base import AttemptKey, AttemptSpec, Observation
 from backend.executors.sandbox import command
 from backend.executors.sandbox.folder import Folder, Process, start_of
 from backend.executors.sandbox.limits import Limits, exceeded, tree
-from backend.executors.sandbox.profiles import Profile, bwrap, profiles
+from backend.executors.sandbox.profiles import Profile, Profiles, bwrap
 from backend.executors.sandbox.words import not_started, outcome
 from backend.layout import Layout
 from backend.run.state import Reason
@@ -64,7 +64,7 @@ class SandboxExecutor:
         self._layout = layout
         self._clock = clock
         self._limits = limits or Limits()
-        self._profiles, self._missing = profiles(images)
+        self._profiles = Profiles(images)
         self._bwrap = bwrap() if sandboxed else None
         self._base = command.system() if sandboxed else []
         self._running: dict[AttemptKey, Running] = {}
@@ -76,7 +76,7 @@ class SandboxExecutor:
 
     def missing_tools(self) -> dict[str, str]:
         """The images that cannot run on this machine, and why."""
-        return dict(self._missing)
+        return self._profiles.missing()
 
     async def ensure(self, spec: AttemptSpec) -> None:
         """See to it that the attempt runs or has run."""
@@ -85,11 +85,7 @@ class SandboxExecutor:
         folder = Folder(self._layout.attempt(*spec.key))
         if folder.path.exists() and self._found(spec, folder):
             return
-        profile = self._profiles.get(spec.image)
-        if profile is None:
-            why = self._missing.get(spec.image, "it is not known here")
-            raise ExecutorError(f"image {spec.image!r} cannot run on this machine: {why}")
-        self._launch(spec, profile, folder)
+        self._launch(spec, self._profiles.find(spec.image), folder)
 
     async def observe(self) -> AsyncIterator[list[Observation]]:
         """What is, as it changes."""

@@ -27,23 +27,46 @@ class Profile(Struct, frozen=True):
     path: tuple[str, ...] = ()  # folders before the usual ones on PATH
 
 
-def profiles(images: Mapping[str, Image] = IMAGES) -> tuple[dict[str, Profile], dict[str, str]]:
-    """The images that can run here, and why the others cannot."""
-    found: dict[str, Profile] = {}
-    missing: dict[str, str] = {}
-    for name, image in images.items():
-        made = _profile(image)
-        if made is None:
-            missing[name] = f"this machine has no {' or '.join(image.tools)}"
-        else:
-            found[name] = made
-    return found, missing
+class Profiles:
+    """What this machine has of each image. `images` may change: what is new is looked for when it is asked for."""
+
+    def __init__(self, images: Mapping[str, Image] = IMAGES) -> None:
+        self._images = images
+        self._known: dict[str, tuple[Image, Profile | None]] = {}
+
+    def find(self, name: str) -> Profile:
+        """How an image runs here. Raises ExecutorError, which says why it cannot."""
+        image = self._images.get(name)
+        if image is None:
+            raise ExecutorError(f"image {name!r} cannot run on this machine: it is not known here")
+        profile = self._profile(image)
+        if profile is None:
+            raise ExecutorError(f"image {name!r} cannot run on this machine: {_lacking(image)}")
+        return profile
+
+    def missing(self) -> dict[str, str]:
+        """The images that cannot run here, and why."""
+        return {name: _lacking(image) for name, image in self._images.items() if self._profile(image) is None}
+
+    def _profile(self, image: Image) -> Profile | None:
+        known = self._known.get(image.name)
+        if known is None or known[0] != image:
+            known = self._known[image.name] = (image, _profile(image))
+        return known[1]
+
+
+def _lacking(image: Image) -> str:
+    if not image.tools:
+        return "it is a container image; no programs of this machine stand for it"
+    tools = [f"python3 with {tool.partition(':')[2]}" if ":" in tool else tool for tool in image.tools]
+    return f"this machine has no {' or '.join(tools)}"
 
 
 def _profile(image: Image) -> Profile | None:
-    for tool in image.tools:
+    for wanted in image.tools:
+        tool, _, module = wanted.partition(":")
         where = _find(tool)
-        if where is None:
+        if where is None or (module and not _has_module(where, module)):
             continue
         interpreter = image.interpreter
         if tool == "sh" and interpreter[0] == "bash":
@@ -68,6 +91,17 @@ def _find(tool: str) -> Path | None:
         return brought
     anywhere = shutil.which(tool)
     return Path(anywhere).resolve() if anywhere else None
+
+
+def _has_module(python: Path, module: str) -> bool:
+    """Whether a Python has a module, by its folders: starting it would take a while."""
+    libraries = (*python.parent.parent.glob("lib/python3*"), *Path("/usr/local/lib").glob("python3*"))
+    place = Path(*module.split("."))
+    return any(
+        (library / packages / place).exists()
+        for library in libraries
+        for packages in ("site-packages", "dist-packages")
+    )
 
 
 def _brought(package: str, program: str) -> Path | None:
