@@ -10,6 +10,9 @@ from pathlib import Path
 import platformdirs
 from msgspec import Struct
 
+from backend import etcd_access
+from backend.etcd_access import EtcdAccess
+
 
 class Config(Struct, frozen=True):
     """Settings of one daemon."""
@@ -19,7 +22,7 @@ class Config(Struct, frozen=True):
     sandboxed: bool
     slots: int  # how many attempts may run at once
     limits: tuple[str, ...]  # NAME=VALUE, of what every attempt is held to
-    etcd: tuple[str, ...]  # endpoints of an etcd that others run; empty: one of our own
+    etcd: EtcdAccess  # an etcd that others run; without endpoints: one of our own
     etcd_binary: Path | None
 
 
@@ -38,11 +41,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         metavar="NAME=VALUE",
         help="what every stage is held to: processes=512, cpu-time=2h, file-size=10Gi",
     )
-    parser.add_argument(
-        "--etcd",
-        default=os.environ.get("KHANTUI_ETCD_ENDPOINTS", ""),
-        help="endpoints of an etcd to use, comma-separated",
-    )
+    etcd_access.add_arguments(parser)
     given = parser.parse_args(argv)
     if given.slots < 1:
         parser.error("--slots must be 1 or more")
@@ -55,7 +54,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         sandboxed=not given.no_sandbox,
         slots=given.slots,
         limits=tuple(given.limit),
-        etcd=tuple(e.strip() for e in given.etcd.split(",") if e.strip()),
+        etcd=etcd_access.read(parser, given),
         etcd_binary=Path(binary) if binary else None,
     )
 

@@ -85,27 +85,33 @@ async def _run(config: Config) -> None:
     else:
         log.warning("stages run WITHOUT a sandbox: they can do whatever this user can")
     executor = SandboxExecutor(layout, SystemClock(), sandboxed=config.sandboxed, limits=read_limits(config.limits))
-    async with contextlib.AsyncExitStack() as stack:
-        store = await stack.enter_async_context(_store(config, layout))
-        stack.push_async_callback(executor.close)
-        daemon = Daemon(config, layout, store, executor)
-        work = asyncio.create_task(daemon.run())
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (work, stopped):
-            if not task.done():
-                task.cancel()
-        await asyncio.gather(stopped, return_exceptions=True)
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
+    work = asyncio.create_task(_work(config, layout, executor))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (work, stopped):
+        if not task.done():
+            task.cancel()
+    await asyncio.gather(stopped, return_exceptions=True)
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
+
+
+async def _work(config: Config, layout: Layout, executor: SandboxExecutor) -> None:
+    """Everything that is done until the daemon is stopped, also the waiting for an etcd that is away."""
+    async with _store(config, layout) as store:
+        try:
+            await Daemon(config, layout, store, executor).run()
+        finally:
+            await executor.close()
 
 
 @contextlib.asynccontextmanager
 async def _store(config: Config, layout: Layout) -> AsyncIterator[EtcdStore]:
     """The etcd that was named, or one of our own for as long as this daemon lives."""
-    if config.etcd:
-        store = EtcdStore(list(config.etcd))
+    if config.etcd.endpoints:
+        store = EtcdStore(config.etcd.endpoints, access=config.etcd)
         try:
+            await store.reached()
             yield store
         finally:
             await store.close()
@@ -141,7 +147,7 @@ class Daemon:
         self._logs = LogStore(layout, clock)
         self._artifacts = ArtifactStore(layout)
         self._code = CodeStore(layout)
-        self._leader = Leader(store, self._feed, alone=not config.etcd)
+        self._leader = Leader(store, self._feed, alone=not config.etcd.endpoints)
 
     async def run(self) -> None:
         """Serve and, while leading, control; until cancelled, or until one of the tasks fails."""

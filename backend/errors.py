@@ -8,6 +8,7 @@
     ├── NotAllowed                 this identity may not do this
     ├── StoreError
     │   ├── StoreUnavailable       the store cannot be reached: surely not applied; may be tried again
+    │   │   └── StoreUntrusted     TLS keeps the connection from coming about: a certificate is wrong or too old
     │   ├── StoreCompacted         a revision that the store no longer has: list again
     │   ├── StoreRewound           the store lost revisions we have seen (a restored backup): list again
     │   ├── StoreFull              the store's quota is used up: reads and deletes work, writes do not
@@ -86,6 +87,12 @@ class StoreUnavailable(StoreError):
     """The store cannot be reached; nothing was applied."""
 
     code = "store-unavailable"
+
+
+class StoreUntrusted(StoreUnavailable):
+    """TLS keeps the connection to the store from coming about."""
+
+    code = "store-untrusted"
 
 
 class StoreCompacted(StoreError):

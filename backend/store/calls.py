@@ -10,11 +10,11 @@ import os
 import random
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # before gRPC is imported: with it, children that are really forked die
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it has to say comes as errors
 
 import grpc
 import grpc.aio
@@ -28,6 +28,10 @@ from backend.errors import (
     StoreUnavailable,
     ValueTooLarge,
 )
+from backend.etcd_access import EtcdAccess
+
+if TYPE_CHECKING:
+    from backend.store.tls import TlsFiles
 
 rpc: Any = etcdrpc  # generated: there are no types for it
 
@@ -45,8 +49,8 @@ OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
-    ("grpc.default_authority", "localhost"),
 ]
+_PLAIN = [*OPTIONS, ("grpc.default_authority", "localhost")]  # sockets have no name; under TLS the name is checked
 # what gRPC says when a request surely never left this process
 _NOT_SENT = (
     "failed to connect",
@@ -74,11 +78,13 @@ class Denied(StoreError):
 class Member:
     """The channel to one endpoint, and its stubs."""
 
-    def __init__(self, endpoint: str, credentials: Any) -> None:
+    def __init__(self, endpoint: str, files: TlsFiles | None) -> None:
+        """`files`: what TLS takes; None for none. Raises StoreUntrusted where they are no good."""
+        self.stamp = files.stamp() if files is not None else ()
         self.channel = (
-            grpc.aio.secure_channel(endpoint, credentials, options=OPTIONS)
-            if credentials
-            else grpc.aio.insecure_channel(endpoint, options=OPTIONS)
+            grpc.aio.secure_channel(endpoint, files.credentials(), options=OPTIONS)
+            if files is not None
+            else grpc.aio.insecure_channel(endpoint, options=_PLAIN)
         )
         self.kv = rpc.KVStub(self.channel)
         self.watch = rpc.WatchStub(self.channel)
@@ -95,14 +101,15 @@ class Calls:
         endpoints: Sequence[str],
         *,
         timeout: float,
-        user: str = "",
-        password: str = "",
-        credentials: Any = None,
+        access: EtcdAccess,
+        encrypted: bool,
     ) -> None:
         self._endpoints = list(endpoints)
         self._members: dict[int, Member] = {}
+        self._retired: list[Member] = []  # with files that were renewed since; calls may be on their way there still
         self._current = 0
-        self._user, self._password, self._credentials = user, password, credentials
+        self._access = access
+        self._files = _tls_files(access) if encrypted else None
         self._token = ""
         self._login = asyncio.Lock()
         self.timeout = timeout
@@ -113,13 +120,16 @@ class Calls:
         return self._current
 
     def member(self) -> Member:
-        """The endpoint in use."""
+        """The endpoint in use. Raises StoreUntrusted where the files for TLS are no good."""
         if self._current not in self._members:
-            self._members[self._current] = Member(self._endpoints[self._current], self._credentials)
+            self._members[self._current] = Member(self._endpoints[self._current], self._files)
         return self._members[self._current]
 
     def fail(self, seen: int) -> None:
-        """The endpoint `seen` does not answer: use the next one."""
+        """The endpoint `seen` does not answer: use the next one, with the files for TLS as they are now."""
+        failed = self._members.get(seen)
+        if failed is not None and self._files is not None and failed.stamp != self._files.stamp():
+            self._retired.append(self._members.pop(seen))
         if self._current == seen:
             self._current = (seen + 1) % len(self._endpoints)
 
@@ -130,11 +140,11 @@ class Calls:
     async def metadata(self) -> tuple[tuple[str, str], ...]:
         """What goes with each call: only members that have a leader may answer, and who asks."""
         needs_leader = (("hasleader", "true"),)
-        if not self._user:
+        if not self._access.user:
             return needs_leader
         async with self._login:
             if not self._token:
-                request = rpc.AuthenticateRequest(name=self._user, password=self._password)
+                request = rpc.AuthenticateRequest(name=self._access.user, password=_password(self._access))
                 self._token = (await self.member().auth.Authenticate(request, timeout=self.timeout)).token
         return (*needs_leader, ("token", self._token))
 
@@ -151,7 +161,7 @@ class Calls:
                 return await stub(request, timeout=max(share, 0.05), metadata=await self.metadata())
             except grpc.aio.AioRpcError as error:
                 details = error.details() or ""
-                if error.code() is Code.UNAUTHENTICATED and self._user and not logged_in:
+                if error.code() is Code.UNAUTHENTICATED and self._access.user and not logged_in:
                     logged_in = True
                     self.forget_login()
                     continue
@@ -163,15 +173,40 @@ class Calls:
                 if writes and not unsent:
                     raise Ambiguous(said) from error
                 if time.monotonic() + pause >= end:
-                    raise StoreUnavailable(said, hint="is etcd running?") from error
+                    raise await self._unreachable(said, seen) from error
                 await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311
                 pause = min(pause * 2, 0.5)
 
+    async def _unreachable(self, said: str, seen: int) -> StoreUnavailable:
+        """The error for an endpoint that cannot be reached; where TLS is the reason, in words."""
+        if self._files is None:
+            return StoreUnavailable(said, hint="is etcd running? if it takes TLS only, its endpoints are https://…")
+        from backend.store.tls import trouble
+
+        return await trouble(self._endpoints[seen], self._files) or StoreUnavailable(said, hint="is etcd running?")
+
     async def close(self) -> None:
         """Close all channels."""
-        for member in self._members.values():
+        for member in (*self._members.values(), *self._retired):
             await member.channel.close()
         self._members.clear()
+        self._retired.clear()
+
+
+def _tls_files(access: EtcdAccess) -> TlsFiles:
+    from backend.store.tls import TlsFiles  # what it brings along takes time to load, and most daemons need none of it
+
+    return TlsFiles(access.ca, access.cert, access.key)
+
+
+def _password(access: EtcdAccess) -> str:
+    """The password, read anew from its file if it has one. Raises Denied."""
+    if access.password_file is None:
+        return access.password
+    try:
+        return access.password_file.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Denied(f"the password for etcd cannot be read: {error}", hint="--etcd-password-file") from error
 
 
 def _known(code: Any, details: str) -> StoreError | None:

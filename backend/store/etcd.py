@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-import grpc
 import grpc.aio
 from google.protobuf.unknown_fields import UnknownFieldSet  # type: ignore[import-untyped]
 
-from backend.errors import LeaseLost, StoreCompacted, StoreUnavailable
+from backend.errors import LeaseLost, StoreCompacted, StoreUnavailable, StoreUntrusted
+from backend.etcd_access import EtcdAccess
 from backend.store.base import Batch, Condition, Delete, Health, KeyValue, Page, Put
 from backend.store.calls import Ambiguous, Calls, rpc
 from backend.store.endpoints import read_endpoints
 from backend.store.transactions import Transactions
 from backend.store.watching import Watching
+
+log = logging.getLogger(__name__)
 
 _COMPARE = rpc.Compare
 _IN_USE, _QUOTA = 9, 12  # fields of etcd's status: dbSizeInUse, and from 3.6 on dbSizeQuota
@@ -37,18 +41,30 @@ class EtcdStore:
         *,
         root: str = "/khan/v1/",
         timeout: float = 5.0,
-        user: str = "",
-        password: str = "",
-        credentials: Any = None,
+        access: EtcdAccess | None = None,
     ) -> None:
+        """`access`: certificates, user and password; its endpoints are not looked at."""
         self.root = root
         self.endpoints, encrypted = read_endpoints(endpoints)
-        if encrypted and credentials is None:
-            credentials = grpc.ssl_channel_credentials()  # the system's certificate authorities
         self._root = root.encode()
-        self.calls = Calls(self.endpoints, timeout=timeout, user=user, password=password, credentials=credentials)
+        self.calls = Calls(self.endpoints, timeout=timeout, access=access or EtcdAccess(), encrypted=encrypted)
         self._writers = self._root + f"{SPACE}writers/".encode()
         self._transactions = Transactions(self.calls, self._writers + f"{secrets.token_hex(8)}/".encode())
+
+    async def reached(self) -> None:
+        """Wait until etcd answers, however long it is away. Raises StoreError where waiting would not help."""
+        said = ""
+        while True:
+            try:
+                await self.calls.call("kv", "Range", rpc.RangeRequest(key=self._root, count_only=True))
+                return
+            except StoreUntrusted:
+                raise
+            except StoreUnavailable as error:
+                if error.message != said:
+                    log.warning("etcd is waited for: %s", error.message)
+                    said = error.message
+                await asyncio.sleep(0.5)
 
     async def get(self, key: str) -> KeyValue | None:
         answer = await self.calls.call("kv", "Range", rpc.RangeRequest(key=self._key(key)))

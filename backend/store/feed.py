@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 
-from backend.errors import StoreCompacted, StoreError, StoreRewound, StoreUnavailable
+from backend.errors import StoreCompacted, StoreError, StoreRewound
 from backend.store.base import Batch, Change, Store
 from backend.store.keys import after
 
@@ -117,11 +117,11 @@ class Feed:
         self._subscriptions.discard(subscription)
 
     async def run(self) -> None:
-        """Watch for ever. Raises StoreUnavailable only before the first time that it is `started`."""
+        """Watch for ever. Raises StoreError only before the first time that it is `started`."""
         while True:
             try:
                 revision = await self._now()
-            except StoreUnavailable:
+            except StoreError:
                 if not self.started.is_set():
                     raise
                 await asyncio.sleep(PAUSE)

@@ -11,9 +11,9 @@ from typing import Any
 
 import grpc.aio
 
-from backend.errors import StoreCompacted, StoreRewound
+from backend.errors import StoreCompacted, StoreRewound, StoreUnavailable
 from backend.store.base import Batch, Change
-from backend.store.calls import Calls, rpc
+from backend.store.calls import Calls, Denied, rpc
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +23,9 @@ IDLE = 15.0  # seconds of silence after which it is asked
 
 class Lost(ConnectionError):
     """The stream ended or fell silent."""
+
+
+_AWAY = (grpc.aio.AioRpcError, Lost, TimeoutError, asyncio.InvalidStateError, StoreUnavailable, Denied)
 
 
 class Watching:
@@ -44,7 +47,7 @@ class Watching:
                     # resume behind the last event seen, not at a header's revision: that runs ahead of events to come
                     following, pause = batch.revision + 1, 0.05
                     yield batch
-            except (grpc.aio.AioRpcError, Lost, TimeoutError, asyncio.InvalidStateError) as error:
+            except _AWAY as error:
                 said = str(error.details() if isinstance(error, grpc.aio.AioRpcError) else error)
                 log.info("the watch on etcd is resumed at %d: %s", following, said)
                 if "auth" in said.lower() or "token" in said.lower() or "permission" in said.lower():

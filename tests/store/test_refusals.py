@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from backend.errors import StoreFull
+from backend.etcd_access import EtcdAccess
 from backend.store.base import Condition, Delete, Put
 from backend.store.calls import Denied, rpc
 from backend.store.etcd import EtcdStore
@@ -82,7 +83,7 @@ async def test_an_etcd_that_is_full_can_be_started_again(server: Server, store: 
 
 async def test_users_and_passwords(server: Server, store: EtcdStore) -> None:
     with pytest.raises(Exception, match="authentication is not enabled"):
-        await EtcdStore([server.target], user="root", password="secret").get("a")
+        await EtcdStore([server.target], access=EtcdAccess(user="root", password="secret")).get("a")
     calls = store.calls
     await calls.call("auth", "UserAdd", rpc.AuthUserAddRequest(name="root", password="secret"))
     await calls.call("auth", "RoleAdd", rpc.AuthRoleAddRequest(name="root"))
@@ -90,11 +91,11 @@ async def test_users_and_passwords(server: Server, store: EtcdStore) -> None:
     await calls.call("auth", "AuthEnable", rpc.AuthEnableRequest())
     with pytest.raises(Denied):
         await store.get("a")
-    wrong = EtcdStore([server.target], user="root", password="guessed")
+    wrong = EtcdStore([server.target], access=EtcdAccess(user="root", password="guessed"))
     with pytest.raises(Denied) as error:
         await wrong.get("a")
     assert "password" in error.value.hint
-    right = EtcdStore([server.target], user="root", password="secret")
+    right = EtcdStore([server.target], access=EtcdAccess(user="root", password="secret"))
     revision = await put(right, "a", b"1")
     watch = right.watch("", revision)
     await anext(watch)
