@@ -104,8 +104,7 @@ class KhantuiApp(Host):
         with contextlib.suppress(Failure):
             pipelines = await self.link.ask(lambda c: list(c.pipelines()))
             schedules = await self.link.ask(lambda c: list(c.schedules()))
-            running = await self.link.ask(lambda c: [*c.runs(state="running", limit=1000)])
-            running += await self.link.ask(lambda c: [*c.runs(state="queued", limit=1000)])
+            running = await self.link.ask(lambda c: [*c.runs(state=["running", "queued"], limit=2000)])
             self.overview.load(pipelines, schedules, running)
             self.overview.hear(self._meanwhile)
             self.tell_screens()

@@ -11,7 +11,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from backend.api import artifacts, difference, events, logs, openapi, pipelines, problems, runs, schedules, system
+from backend.api import (
+    artifacts,
+    difference,
+    events,
+    logs,
+    merged_logs,
+    openapi,
+    pipelines,
+    problems,
+    runs,
+    schedules,
+    system,
+)
 from backend.api.call import Answered, Call, answer
 from backend.api.identity import identify
 from backend.api.operations import OPERATIONS, Handler
@@ -20,7 +32,7 @@ from backend.api.wire import API
 from backend.errors import InvalidRequest
 
 # importing them registers their operations
-MODULES = (artifacts, difference, events, logs, pipelines, runs, schedules, system)
+MODULES = (artifacts, difference, events, logs, merged_logs, pipelines, runs, schedules, system)
 
 
 def create_app(services: Services) -> Starlette:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
@@ -21,7 +22,8 @@ from backend.run.ids import is_id, is_short, new_id
 from backend.run.state import Run, RunState, StageRecord, StageState, Trigger
 from backend.spec.interpolate import Context, InterpolationError, resolve
 from backend.store import keys
-from backend.store.base import Condition, KeyValue, Put
+from backend.store.base import Condition, KeyValue, Put, Store
+from backend.store.base import Page as StorePage
 from backend.store.catalogue import Loaded
 from backend.store.codec import decode, encode
 from backend.store.records import Command, PipelineHead, create_run
@@ -242,10 +244,12 @@ async def _command(call: Call, run: Run, kv: KeyValue, command: Command) -> Resp
 
 
 class Selection:
-    """Which runs are asked for, and which keys to look through for them."""
+    """Which runs are asked for, and which keys to look through for them: ranges that each end in a mirrored run id."""
 
-    def __init__(self, prefix: str, states: frozenset[str], tests: list[filter.Test], labels: dict[str, Any]) -> None:
-        self.prefix = prefix
+    def __init__(
+        self, prefixes: tuple[str, ...], states: frozenset[str], tests: list[filter.Test], labels: dict[str, Any]
+    ) -> None:
+        self.prefixes = prefixes
         self.states = states
         self.tests = tests
         self.labels = labels  # pipeline -> labels, where they are asked for
@@ -272,10 +276,10 @@ class Selection:
             async for page in call.services.store.scan(keys.PIPELINES):
                 labels |= {h.name: h.labels for h in (decode(kv.value, PipelineHead) for kv in page.items)}
         if pipeline:
-            return cls(keys.by_pipeline(pipeline), frozenset(states), rest, labels)
-        if len(states) == 1:
-            return cls(keys.by_state(states.pop()), frozenset(), rest, labels)
-        return cls(keys.RUNS, frozenset(states), rest, labels)
+            return cls((keys.by_pipeline(pipeline),), frozenset(states), rest, labels)
+        if states:
+            return cls(tuple(keys.by_state(state) for state in sorted(states)), frozenset(), rest, labels)
+        return cls((keys.RUNS,), frozenset(), rest, labels)
 
     @property
     def exact(self) -> bool:
@@ -292,56 +296,113 @@ class Selection:
         return filter.matches(self.tests, filter.run_subject(run, run.stages, now) | labels)
 
 
+class _Range:
+    """One of the ranges that are looked through, page by page."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._end = keys.after(prefix)
+        self.direct = prefix == keys.RUNS  # its values are the runs
+        self.count = 0  # keys in the whole range
+
+    async def read(self, store: Store, last: str, size: int, revision: int) -> StorePage:
+        """The page behind the run whose mirrored id is `last` (from the beginning where it is empty)."""
+        start = f"{self._prefix}{last}\0" if last else self._prefix
+        page = await store.page(start, self._end, limit=size, revision=revision, keys_only=not self.direct)
+        self.count = self.count or page.count
+        return page
+
+    async def walk(self, store: Store, page: StorePage, size: int) -> AsyncIterator[KeyValue]:
+        """Its keys from that page on, as of its revision."""
+        while True:
+            for item in page.items:
+                yield item
+            if not page.more:
+                return
+            page = await self.read(store, _mirrored(page.items[-1].key), size, page.revision)
+
+
 async def _walk(
-    call: Call, selection: Selection, start: str, revision: int
+    call: Call, selection: Selection, last: str, revision: int
 ) -> AsyncIterator[tuple[str, KeyValue, int, int]]:
-    """Runs of the range, newest first, as (key, run, revision of the list, keys in the range)."""
+    """Runs behind the one whose mirrored id is `last`, newest first, as (mirrored id, run, revision, keys in all)."""
     store, size = call.services.store, max(call.limit, 50) if selection.exact else 500
-    end = keys.after(selection.prefix)
-    while True:
-        direct = selection.prefix == keys.RUNS
-        page = await store.page(start, end, limit=size, revision=revision, keys_only=not direct)
-        revision = page.revision
-        found: list[KeyValue | None] = list(page.items)
-        if not direct and page.items:
-            found = await store.get_many([keys.run(keys.run_of(item.key)) for item in page.items])
-        for item, kv in zip(page.items, found, strict=True):
-            if kv is not None:
-                yield item.key, kv, page.revision, page.count
-        if not page.more:
-            return
-        start = page.items[-1].key + "\0"
+    ranges = [_Range(prefix) for prefix in selection.prefixes]
+    walks = []
+    for each in ranges:
+        page = await each.read(store, last, size, revision)
+        revision = page.revision  # one moment for all
+        walks.append(each.walk(store, page, size))
+    count, batch = sum(each.count for each in ranges), list[KeyValue]()
+    async for item in _in_order(walks):
+        batch.append(item)
+        if ranges[0].direct or len(batch) == min(size, 100):
+            for mirrored, kv in await _read(store, batch, direct=ranges[0].direct):
+                yield mirrored, kv, revision, count
+            batch = []
+    for mirrored, kv in await _read(store, batch, direct=False):
+        yield mirrored, kv, revision, count
 
 
-async def _skipped(call: Call, selection: Selection, start: str, skip: int) -> tuple[str, int]:
-    """Where the keys begin that follow the next `skip` ones, and the revision at which that is so."""
-    revision, end = 0, keys.after(selection.prefix)
+async def _in_order(walks: list[AsyncIterator[KeyValue]]) -> AsyncIterator[KeyValue]:
+    """Keys of several ranges as one, by the mirrored ids that they end in."""
+    heads = [(await anext(walk, None), walk) for walk in walks]
+    heap = [(_mirrored(item.key), place) for place, (item, _) in enumerate(heads) if item is not None]
+    heapq.heapify(heap)
+    while heap:
+        _, place = heap[0]
+        item, walk = heads[place]
+        assert item is not None
+        yield item
+        following = await anext(walk, None)
+        heads[place] = (following, walk)
+        if following is None:
+            heapq.heappop(heap)
+        else:
+            heapq.heapreplace(heap, (_mirrored(following.key), place))
+
+
+async def _read(store: Store, items: list[KeyValue], *, direct: bool) -> list[tuple[str, KeyValue]]:
+    """The runs that keys are of, with their mirrored ids; those that are gone are left out."""
+    if direct or not items:
+        return [(_mirrored(item.key), item) for item in items]
+    found = await store.get_many([keys.run(keys.run_of(item.key)) for item in items])
+    return [(_mirrored(item.key), kv) for item, kv in zip(items, found, strict=True) if kv is not None]
+
+
+def _mirrored(key: str) -> str:
+    return key.rsplit("/", 1)[1]
+
+
+async def _skipped(call: Call, prefix: str, last: str, skip: int) -> tuple[str, int]:
+    """Behind which mirrored id those keys are that follow the next `skip` ones, and at which revision that is so."""
+    each, revision = _Range(prefix), 0
     while skip > 0:
-        page = await call.services.store.page(start, end, limit=min(skip, 10_000), revision=revision, keys_only=True)
+        page = await each.read(call.services.store, last, min(skip, 10_000), revision)
         revision, skip = page.revision, skip - len(page.items)
-        start = page.items[-1].key + "\0" if page.items else end
+        last = _mirrored(page.items[-1].key) if page.items else last
         if not page.more:
             break
-    return start, revision
+    return last, revision
 
 
 async def _page(call: Call, selection: Selection) -> Page:
     at, now = cursor.unpack(call.text("cursor")), call.services.clock.now()
-    start = at.key + "\0" if at and at.key.startswith(selection.prefix) else selection.prefix
+    start = at.key if at else ""
     items: list[RunView] = []
     looked, revision, total, more, last = 0, 0, 0, False, ""
     with_stages = "stages" in call.texts("include")
     if skip := call.number("skip", 0, most=MOST_SKIPPED):
-        if not selection.exact:
+        if not selection.exact or len(selection.prefixes) > 1:
             raise InvalidRequest("skip is not for runs under conditions", hint="follow the cursor of the page before")
-        start, revision = await _skipped(call, selection, start, skip)
-    async for key, kv, at_revision, count in _walk(call, selection, start, revision):
+        start, revision = await _skipped(call, selection.prefixes[0], start, skip)
+    async for mirrored, kv, at_revision, count in _walk(call, selection, start, revision):
         revision = at_revision
         total = total or count
         if len(items) >= call.limit or looked >= MOST_LOOKED_AT:
             more = True
             break
-        looked, last = looked + 1, key
+        looked, last = looked + 1, mirrored
         run = decode(kv.value, Run)
         if selection.fits(run, now):
             items.append(await _listed(call, run, kv.modified, with_stages))
@@ -355,7 +416,7 @@ async def _sorted(call: Call, selection: Selection, sort: str) -> Page:
     if field not in SORTS:
         raise InvalidRequest(f"runs cannot be sorted by {field!r}", hint=f"by {', '.join(SORTS)}")
     now, found, revision = call.services.clock.now(), list[tuple[Run, int]](), 0
-    async for _, kv, at_revision, _count in _walk(call, selection, selection.prefix, 0):
+    async for _, kv, at_revision, _count in _walk(call, selection, "", 0):
         revision = at_revision
         run = decode(kv.value, Run)
         if selection.fits(run, now):

@@ -242,6 +242,7 @@ class LogLineView(Struct, frozen=True):
     text: str
     time: datetime | None
     length: int  # bytes of the whole line, where `text` is cut
+    error: bool = False  # it speaks of an error
 
 
 class LogPage(Struct, frozen=True):
@@ -271,6 +272,63 @@ class LogMatches(Struct, frozen=True):
 
     matches: tuple[LogMatch, ...]
     next_line: int | None
+
+
+class MergedLineView(Struct, frozen=True):
+    """A line of one of a run's logs. `number` counts in all of them together, `line` and `offset` in its own."""
+
+    number: int
+    stage: str
+    attempt: int
+    line: int
+    offset: int
+    text: str
+    time: datetime | None
+    length: int
+    error: bool
+
+
+class MergedPage(Struct, frozen=True):
+    """Part of several logs of a run, in the order of time."""
+
+    run: str
+    logs: int
+    lines: tuple[MergedLineView, ...]
+    total_lines: int
+    total_bytes: int
+    complete: bool  # nothing more will come
+    archived: bool
+    first_error: int | None  # number of the first line known to speak of an error
+
+
+class LogHit(Struct, frozen=True):
+    """A line that was found in the logs of a run, with its neighbours. `number` is its place in all of them."""
+
+    run: str
+    pipeline: str
+    state: RunState
+    logical_time: datetime
+    started: datetime | None
+    stage: str
+    attempt: int
+    number: int
+    line: LogLineView
+    before: tuple[LogLineView, ...]
+    after: tuple[LogLineView, ...]
+
+
+class LogHits(Struct, frozen=True):
+    """What was found in the logs of a run, or of runs, the newest first.
+
+    `cursor` is where to go on, null at the end; this answer is of so many runs, logs and bytes.
+    """
+
+    hits: tuple[LogHit, ...]
+    cursor: str | None
+    runs: int
+    logs: int
+    bytes: int
+    at: datetime | None  # when the run was made that was looked at last
 
 
 class ArtifactView(Struct, frozen=True):

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import bisect
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from msgspec import Struct
 
+from backend.logs.expression import ERRORS, TRACEBACK, Expression
 from backend.logs.index import before_line, before_offset, micros, moment, time_at
 from backend.logs.source import Source
 
 LONGEST = 64 << 10  # bytes of a line that are shown
 STEP = 256 << 10
-
-_ERROR = re.compile(
-    rb"Traceback \(most recent call last\)"
-    rb"|^[ \t]*(?:\S+[: \t][ \t]*){0,4}?[\[(<]?(?:ERROR|FATAL|CRITICAL|PANIC|panic|fatal)\b"
-    rb"|\b[A-Za-z]*(?:Error|Exception)\b[ \t]*[:(]|\berror:|\bError in |: (?:command )?not found"
-    rb"|^[\w.]*\b(?:exceptions?|errors?)\.\w+:"
-    rb"|No such file or directory|\bpanicked at\b|\bERR!|^\S.*(?<!\b0 )\bfailed\b",
-    re.MULTILINE,
-)
+BLOCK = 1 << 20  # bytes that are looked through at once
 
 
 class Line(Struct, frozen=True):
@@ -33,6 +25,7 @@ class Line(Struct, frozen=True):
     text: str
     time: datetime | None
     length: int  # bytes, without the line break; the text is cut at 64 KiB
+    error: bool = False  # it speaks of an error
 
 
 class LogInfo(Struct, frozen=True):
@@ -111,33 +104,57 @@ class LogReader:
         """The number of the line that `offset` lies in."""
         self.source.lines()
         mark = before_offset(self.source.marks, offset)
-        line, at = mark.line + 1, mark.offset
-        while at < offset:
-            data = self.source.read(at, min(STEP, offset - at))
-            line += data.count(b"\n")
-            at += len(data) or STEP
-        return line
+        return self.numbers(mark.offset, mark.line + 1, [offset])[0]
 
-    def first_error(self, limit: int = 64 << 20) -> int | None:
-        """The number of the first line that looks like what went wrong, in the first `limit` bytes.
+    def first_error(self, begin: int = 0, limit: int = 64 << 20) -> tuple[int | None, int]:
+        """The number of the first line that speaks of an error behind the offset `begin`, and how far was looked.
 
-        Of a Python traceback that is the line that names the exception.
+        Only so many bytes are looked through; of a growing log only lines that have ended.
         """
-        for offset, data in self.blocks(0, limit):
-            found = _ERROR.search(data)
-            if found is None:
-                continue
-            number = self.number_at(offset + found.start())
-            if found.group().startswith(b"Traceback"):
-                return self._exception(number)
-            return number
-        return None
+        looked = begin
+        for offset, data in self.blocks(begin, limit):
+            if not self.complete:
+                data = data[: data.rfind(b"\n") + 1]
+            for hit in ERRORS.lines(data, 0.0):
+                return self.number_at(offset + hit), offset
+            looked = offset + len(data)
+        return None, looked
+
+    def hits(self, wanted: Expression, offset: int, stop: int, end: float) -> Iterator[int]:
+        """Where lines begin that are meant, from `offset`, where one begins, up to `stop`; see Expression.lines."""
+        last = -1
+        for begin, data in self.blocks(offset, stop - offset):
+            for hit in wanted.lines(data, end):
+                if begin + hit > last:
+                    last = begin + hit
+                    yield last
+
+    def numbers(self, begin: int, first: int, hits: Iterable[int]) -> list[int]:
+        """The numbers of the lines that begin at `hits`, in order, where line `first` begins at `begin`."""
+        found, line, at = list[int](), first, begin
+        for hit in hits:
+            while at < hit:
+                data = self.source.read(at, min(STEP, hit - at))
+                line += data.count(b"\n")
+                at += len(data) or STEP
+            found.append(line)
+        return found
+
+    def line_start(self, offset: int) -> int:
+        """Where the line begins that `offset` lies in."""
+        while offset > 0:
+            begin = max(offset - STEP, 0)
+            newline = self.source.read(begin, offset - begin).rfind(b"\n")
+            if newline >= 0:
+                return begin + newline + 1
+            offset = begin
+        return 0
 
     def blocks(self, offset: int, limit: int) -> Iterator[tuple[int, bytes]]:
         """Pieces of about 1 MiB that end with a line, or with the log; a longer line is cut."""
         end = min(self.source.size, offset + limit)
         while offset < end:
-            data = self.source.read(offset, min(1 << 20, end - offset))
+            data = self.source.read(offset, min(BLOCK, end - offset))
             if not data:
                 return
             cut = data.rfind(b"\n") + 1
@@ -146,24 +163,22 @@ class LogReader:
             yield offset, data
             offset += len(data)
 
-    def _exception(self, number: int) -> int:
-        for line in self.lines(number + 1, 2000):
-            if line.text and not line.text[0].isspace() and not line.text.startswith("Traceback"):
-                return line.number
-        return number
-
     def _lines(self, offset: int, number: int, first: int, count: int, whole: bool) -> list[Line]:
         found: list[Line] = []
+        tracing = False  # inside a traceback
         start, length, kept = offset, 0, bytearray()
         while len(found) < count:
             data = self.source.read(offset, STEP)
             if not data:
                 break
-            begin = 0
+            begin, heads = 0, tracing or TRACEBACK in data
             while len(found) < count and (newline := data.find(b"\n", begin)) >= 0:
                 if number >= first:
                     kept += data[begin : min(newline, begin + LONGEST - len(kept) + 1)]
-                    found.append(self._line(number, start, bytes(kept), length + newline - begin))
+                    found.append(self._line(number, start, bytes(kept), length + newline - begin, tracing))
+                if heads:
+                    head = bytes(kept[:400]) or data[begin : min(newline, begin + 400)]
+                    tracing = TRACEBACK in head or (tracing and head[:1] in b" \t\r")
                 number, begin, start, length = number + 1, newline + 1, offset + newline + 1, 0
                 kept.clear()
             if len(found) < count:
@@ -171,12 +186,14 @@ class LogReader:
                 kept += data[begin : begin + max(LONGEST - len(kept) + 1, 0)]
             offset += len(data)
         if length and len(found) < count and number >= first and (self.complete or not whole):
-            found.append(self._line(number, start, bytes(kept), length))
+            found.append(self._line(number, start, bytes(kept), length, tracing))
         return found
 
-    def _line(self, number: int, offset: int, data: bytes, length: int) -> Line:
+    def _line(self, number: int, offset: int, data: bytes, length: int, tracing: bool) -> Line:
         data = data.removesuffix(b"\r")
         if b"\r" in data:  # a progress bar: what it showed last
             data = data[data.rindex(b"\r") + 1 :] or data
         text = data[:LONGEST].decode("utf-8", "backslashreplace")
-        return Line(number, offset, text, time_at(self.source.marks, offset), length)
+        inside = TRACEBACK in data[:400] or (tracing and data[:1] in b" \t")
+        error = not inside and (tracing or ERRORS.matches(data))
+        return Line(number, offset, text, time_at(self.source.marks, offset), length, error)

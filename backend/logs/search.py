@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any
 
-import regex  # like re, but a match can be given a time-out, and other threads run meanwhile
 from msgspec import Struct
 
 from backend.errors import InvalidRequest
-from backend.logs.reader import Line, LogReader
+from backend.logs.expression import Expression
+from backend.logs.reader import BLOCK, Line, LogReader
 
 
 class Match(Struct, frozen=True):
@@ -28,17 +26,8 @@ class Matches(Struct, frozen=True):
     next_line: int | None
 
 
-def pattern(text: str, *, is_regex: bool, ignore_case: bool) -> Any:
-    """What to look for, compiled. Raises InvalidRequest."""
-    flags = regex.MULTILINE | (regex.IGNORECASE if ignore_case else 0)
-    try:
-        return regex.compile((text if is_regex else regex.escape(text)).encode(), flags)
-    except regex.error as error:
-        raise InvalidRequest(f"{text!r} is no regular expression: {error}") from error
-
-
 def search(
-    reader: LogReader, wanted: Any, *, start: int = 1, limit: int = 100, context: int = 0, seconds: float = 5.0
+    reader: LogReader, wanted: Expression, *, start: int = 1, limit: int = 100, context: int = 0, seconds: float = 5.0
 ) -> Matches:
     """The lines from `start` on that match, at most `limit`, for at most `seconds`.
 
@@ -49,44 +38,67 @@ def search(
     first = reader.lines(start, 1)
     if not first:
         return Matches((), None)
-    number, at = first[0].number, first[0].offset
-    for offset, data in reader.blocks(at, 1 << 62):
+    number, last = first[0].number, 0
+    for _, data in reader.blocks(first[0].offset, 1 << 62):
+        counted = 0
+        line = number
         try:
-            for hit in _hits(wanted, data, end):
-                line = number + data.count(b"\n", 0, hit)
-                found.append(_match(reader, line, context))
+            for hit in wanted.lines(data, end):
+                line += data.count(b"\n", counted, hit)
+                counted = hit
+                if line > last:  # and not the rest of a line that is longer than a block
+                    last = line
+                    found.append(match(reader, line, context))
                 if len(found) >= limit:
                     return Matches(tuple(found), line + 1)
         except TimeoutError:
             if not found and number == first[0].number:
-                raise InvalidRequest(
-                    f"the expression needs more than {seconds:g} s for a small part of the log",
-                    hint="a simpler one; nested repetitions such as (a+)+ are the usual reason",
-                ) from None
-            return Matches(tuple(found), number if not found else found[-1].line.number + 1)
+                raise nowhere(seconds) from None
+            return Matches(tuple(found), max(number, last + 1))
         number += data.count(b"\n")
-        del offset
         if time.monotonic() > end:
-            return Matches(tuple(found), number)
+            return Matches(tuple(found), max(number, last + 1))
     return Matches(tuple(found), None)
 
 
-def _hits(wanted: Any, data: bytes, end: float) -> Iterator[int]:
-    """Where in the data a line with a match begins; one for each line."""
-    at = 0
-    while at < len(data):
-        hit = wanted.search(data, at, timeout=max(end - time.monotonic(), 0.01), concurrent=True)
-        if hit is None:
-            return
-        begin = data.rfind(b"\n", 0, hit.start()) + 1
-        yield begin
-        behind = data.find(b"\n", max(hit.start(), begin))
-        if behind < 0:
-            return
-        at = behind + 1
+def search_back(
+    reader: LogReader, wanted: Expression, *, before: int, limit: int = 100, context: int = 0, seconds: float = 5.0
+) -> Matches:
+    """Like `search`, from the line before `before` back to the first: the nearest first. `next_line` is a `before`."""
+    end = time.monotonic() + seconds
+    found: list[Match] = []
+    at = reader.lines(before, 1)
+    number = begun = at[0].number if at else reader.count() + 1
+    stop = at[0].offset if at else reader.source.size
+    while stop > 0:
+        begin = reader.line_start(max(stop - BLOCK, 0))
+        try:
+            hits = list(reader.hits(wanted, begin, stop, end))
+        except TimeoutError:
+            if not found and number == begun:
+                raise nowhere(seconds) from None
+            return Matches(tuple(found), number)
+        first = reader.number_at(begin)
+        for line in reversed(reader.numbers(begin, first, hits)):
+            found.append(match(reader, line, context))
+            if len(found) >= limit:
+                return Matches(tuple(found), line)
+        number, stop = first, begin
+        if time.monotonic() > end:
+            return Matches(tuple(found), number if stop else None)
+    return Matches(tuple(found), None)
 
 
-def _match(reader: LogReader, line: int, context: int) -> Match:
+def nowhere(seconds: float) -> InvalidRequest:
+    """The error for an expression that needs too long."""
+    return InvalidRequest(
+        f"the expression needs more than {seconds:g} s for a small part of the log",
+        hint="a simpler one; nested repetitions such as (a+)+ are the usual reason",
+    )
+
+
+def match(reader: LogReader, line: int, context: int) -> Match:
+    """A line with its neighbours."""
     first = max(line - context, 1)
     around = reader.lines(first, line + context - first + 1)
     return Match(

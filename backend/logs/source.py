@@ -33,8 +33,8 @@ class Source(Protocol):
         """Bytes in all, now."""
         ...
 
-    def lines(self) -> int:
-        """Line breaks in all, now."""
+    def lines(self, at: int = 0) -> int:
+        """Line breaks in all, now; what is new was found at `at` (microseconds; 0: not known)."""
         ...
 
     def read(self, offset: int, size: int) -> bytes:
@@ -62,9 +62,9 @@ class Live:
         """Bytes in all, now."""
         return os.fstat(self._file).st_size
 
-    def lines(self) -> int:
+    def lines(self, at: int = 0) -> int:
         """Line breaks in all, now: what the index does not know yet is counted."""
-        self._counter.extend(self, self.size, 0)
+        self._counter.extend(self, self.size, at)
         return self._counter.lines
 
     def read(self, offset: int, size: int) -> bytes:
@@ -115,7 +115,7 @@ class Archive:
         """Bytes in all."""
         return self._size
 
-    def lines(self) -> int:
+    def lines(self, at: int = 0) -> int:
         """Line breaks in all."""
         return self._lines
 

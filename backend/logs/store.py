@@ -6,12 +6,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from backend.clock import Clock
 from backend.errors import KhanError, NotFound
 from backend.layout import Layout
+from backend.logs.first_error import FirstErrors
 from backend.logs.index import Counter, load, micros, pack
+from backend.logs.merge import Outline
+from backend.logs.merged import LogKey, MergedLogs, no_log
 from backend.logs.reader import Line, LogReader
 from backend.logs.source import Archive, Live, archive
 
@@ -19,14 +22,6 @@ log = logging.getLogger(__name__)
 
 LOOK = 0.25  # seconds between two looks at the logs that grow
 FOLLOW = 0.1  # and by those who follow one
-
-
-class LogKey(NamedTuple):
-    """Names a log."""
-
-    run: str
-    stage: str
-    number: int
 
 
 class Tracked:
@@ -60,6 +55,8 @@ class LogStore:
         self._tracked: dict[LogKey, Tracked] = {}
         self._ended: set[LogKey] = set()  # nothing more will come, though they could not be archived
         self._any = asyncio.Event()
+        self.merged = MergedLogs(lambda key: self.reader(*key), self.outline)
+        self.first_errors = FirstErrors()
 
     async def run(self) -> None:
         """Index what grows, and archive what an earlier daemon left, until cancelled."""
@@ -108,7 +105,24 @@ class LogStore:
                 return LogReader(live, complete=LogKey(run, stage, number) in self._ended)
             except FileNotFoundError:
                 continue
-        raise NotFound(f"attempt {number} of {stage} in run {run} has no log", hint="it may not have started yet")
+        raise no_log(LogKey(run, stage, number))
+
+    def outline(self, key: LogKey) -> Outline | None:
+        """What there is of a log, as far as its index tells; None if there is no log."""
+        if tracked := self._tracked.get(key):
+            marks = tracked.counter.marks
+            last = marks[-1]
+            return Outline(last.offset, last.line, False, False, marks)
+        try:
+            with self.reader(*key) as reader:
+                if reader.complete:
+                    source = reader.source
+                    return Outline(source.size, reader.count(), True, source.archived, source.marks)
+                lines, now = reader.source.lines(), micros(self._clock.now())
+                marks = [m if m.micros or not m.offset else m._replace(micros=now) for m in reader.source.marks]
+                return Outline(marks[-1].offset, lines, False, False, marks)
+        except NotFound:
+            return None
 
     async def finish(self, run: str, stage: str, number: int) -> None:
         """The attempt has ended: archive its log. Doing it again changes nothing."""
@@ -127,19 +141,27 @@ class LogStore:
 
     async def follow(self, run: str, stage: str, number: int, start: int = 1) -> AsyncIterator[list[Line]]:
         """Lines from `start` on, as they come, until the log has ended. Waits for a log that is not there yet."""
+        key = LogKey(run, stage, number)
         while True:
             try:
-                reader = self.reader(run, stage, number)
+                reader = self.reader(*key)
+                break
             except NotFound:
                 await asyncio.sleep(FOLLOW)
-                continue
-            with reader:
-                while lines := reader.lines(start, 2000, whole=True):
+        with reader:  # the file can be read to its end even when it has been archived
+            while True:
+                ended = reader.complete or self._is_over(key)  # asked first: what is read then is all there is
+                reader.complete = ended
+                reader.source.lines(micros(self._clock.now()))
+                while lines := await asyncio.to_thread(reader.lines, start, 2000, whole=True):
                     start = lines[-1].number + 1
                     yield lines
-                if reader.complete:
+                if ended:
                     return
-            await asyncio.sleep(FOLLOW)
+                await asyncio.sleep(FOLLOW)
+
+    def _is_over(self, key: LogKey) -> bool:
+        return key in self._ended or self._layout.archived_log(*key).exists()
 
     async def sweep(self, active: Collection[str]) -> None:
         """Archive what an earlier daemon could not: logs of runs (ids) that are not `active`."""

@@ -89,8 +89,23 @@ async def _logs(api: Service, run: str) -> None:
     assert (await api.ask("GET", f"{log}/raw")).text == "one\nERROR: two\n"
     found = (await api.ask("GET", f"{log}/search", text="two")).json()
     assert [m["line"]["number"] for m in found["matches"]] == [2]
+    found = (await api.ask("GET", f"{log}/search", errors="1", before="100")).json()
+    assert [m["line"]["number"] for m in found["matches"]] == [2]
     followed = (await api.ask("GET", f"{log}/follow")).text.splitlines()
     assert [json.loads(line)["number"] for line in followed] == [1, 2]
+    merged = (await api.ask("GET", f"/runs/{run}/log")).json()
+    assert [(line["stage"], line["text"]) for line in merged["lines"]] == [("words", "one"), ("words", "ERROR: two")]
+    assert (merged["complete"], merged["logs"]) == (True, 3)  # count was done twice
+    followed = (await api.ask("GET", f"/runs/{run}/log/follow", tail="1")).text.splitlines()
+    assert [json.loads(line)["text"] for line in followed] == ["ERROR: two"]
+    await api.ask("GET", f"/runs/{run}/log", stage="nothing", status=404)
+    for path in (f"/runs/{run}/log/search", "/pipelines/words/log/search"):
+        found = (await api.ask("GET", path, errors="1", context="1")).json()
+        assert [(h["run"], h["stage"], h["number"], h["before"][0]["text"]) for h in found["hits"]] == [
+            (run, "words", 2, "one")
+        ]
+        assert (found["cursor"], found["runs"], found["logs"]) == (None, 1, 3)
+    await api.ask("GET", "/pipelines/none/log/search", text="x", status=404)
 
 
 async def _artifacts(api: Service, run: str) -> None:

@@ -10,10 +10,15 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from backend.api import cursor, filter
 from backend.api.identity import identify
 from backend.errors import InvalidRequest, NotAllowed
+from backend.run.state import Run, RunState
+from backend.store import keys
+from backend.store.codec import decode
+from backend.store.records import change_run
 from tests.contract.service import Service
 
 pytestmark = pytest.mark.sandbox
@@ -63,6 +68,41 @@ async def test_pages_do_not_repeat_or_leave_out_while_runs_come(api: Service) ->
             break
         query = {"cursor": page["cursor"]}
     assert seen == runs[::-1]
+
+
+async def test_runs_in_several_states_are_one_list_and_only_those_are_read(
+    api: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.put("p", stages=STAGES)
+    made = [await api.begin("p") for _ in range(9)]
+    for number, run in enumerate(made):
+        kv = await api.store.get(keys.run(run))
+        assert kv is not None
+        before = decode(kv.value, Run)
+        state = [RunState.FAILED, RunState.SUCCEEDED, RunState.CANCELLED][number % 3]
+        await api.store.commit([], change_run(before, replace(before, state=state)))
+    read: list[str] = []
+    get_many = api.store.get_many
+
+    async def counted(asked: list[str]) -> list[Any]:
+        read.extend(keys.run_of(key) for key in asked)
+        return await get_many(asked)
+
+    monkeypatch.setattr(api.store, "get_many", counted)
+    wanted = [run for number, run in enumerate(made) if number % 3 != 1][::-1]
+    for query in ({"state": ["failed", "cancelled"]}, {"filter": "state=failed,cancelled"}):
+        seen: list[str] = []
+        cursor = ""
+        while True:
+            page = (await api.ask("GET", "/runs", limit="2", cursor=cursor, **query)).json()
+            seen += [run["id"] for run in page["items"]]
+            assert page["total"] == (None if cursor else 6)
+            cursor = page["cursor"]
+            if not cursor:
+                break
+        assert seen == wanted
+    assert set(read) == set(wanted)
+    await api.ask("GET", "/runs", state=["failed", "queued"], skip="1", status=400)
 
 
 @contextlib.asynccontextmanager
