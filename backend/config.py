@@ -26,11 +26,15 @@ class Config(Struct, frozen=True):
     etcd_binary: Path | None
 
 
+def default_data() -> Path:
+    """The data folder where none is named."""
+    return Path(os.environ.get("KHANTUI_DATA") or platformdirs.user_data_dir("khantui"))
+
+
 def parse(argv: Sequence[str] | None = None) -> Config:
     """Settings from the command line `argv`, and from the environment where it is silent."""
     parser = argparse.ArgumentParser(prog="python -m backend", description="The Khantui daemon.")
-    default_data = os.environ.get("KHANTUI_DATA") or platformdirs.user_data_dir("khantui")
-    parser.add_argument("--data", type=Path, default=Path(default_data), help="the data folder (%(default)s)")
+    parser.add_argument("--data", type=Path, default=default_data(), help="the data folder (%(default)s)")
     parser.add_argument("--port", type=int, help="serve on loopback TCP as well (0: any free port)")
     parser.add_argument("--no-sandbox", action="store_true", help="run stages as bare processes, unconfined")
     parser.add_argument("--slots", type=int, default=_slots(), help="stages that run at once (%(default)s)")

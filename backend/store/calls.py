@@ -209,6 +209,12 @@ def _password(access: EtcdAccess) -> str:
         raise Denied(f"the password for etcd cannot be read: {error}", hint="--etcd-password-file") from error
 
 
+def error_of(error: Any) -> StoreError:
+    """The error that an AioRpcError stands for, of a call that is not tried again."""
+    said = error.details() or ""
+    return _known(error.code(), said) or StoreUnavailable(f"etcd: {error.code().name.lower()}: {said}")
+
+
 def _known(code: Any, details: str) -> StoreError | None:
     """The error that this answer surely is; None where nothing is sure."""
     said = details.lower()

@@ -20,6 +20,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -32,11 +33,16 @@ from backend.store.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
+RESTORED = "data.restored"  # what a restore has made, until it takes the place of `data`
 CLIENT, PEER, HIDDEN = "c.sock:0", "p.sock:0", "h.sock:0"
 LONGEST = 100  # bytes of a socket's path; Linux takes 107
 LARGEST_LOG = 8 << 20
 QUOTA = 4 << 30
 TRIES = 4  # an etcd that ends so often before it ever listens never will
+
+
+class FolderInUse(StoreError):
+    """Another process runs an etcd on the folder."""
 
 
 class EmbeddedEtcd:
@@ -63,11 +69,13 @@ class EmbeddedEtcd:
         """Start it and keep it running. Returns at once; a client waits for it by its first call. Raises StoreError."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder.chmod(0o700)
-        self._take_lock()
+        self._lock = _lock(self._folder)
         try:
             self._stamp()
             await self._end_orphan()
             if not (self._folder / "data").exists():
+                if (self._folder / RESTORED).exists():
+                    raise StoreError(f"a restore into {self._folder} was interrupted", hint="run it again")
                 self._fresh.touch()
         except BaseException:
             self._release_lock()
@@ -106,19 +114,6 @@ class EmbeddedEtcd:
             if (link := self._short()) != self._folder:
                 link.unlink()
             self._release_lock()
-
-    def _take_lock(self) -> None:
-        """Hold the folder: a second etcd would take the sockets from the first."""
-        lock = os.open(self._folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            raise StoreError(
-                f"an etcd runs on {self._folder} already",
-                hint="stop the daemon that it belongs to, or use another folder",
-            ) from None
-        self._lock = lock
 
     def _release_lock(self) -> None:
         os.close(self._lock)
@@ -287,6 +282,29 @@ class EmbeddedEtcd:
             said = json.loads(line)
             line = f"{said['msg']}: {said['error']}" if "error" in said else said["msg"]
         return line[-300:] or "it has said nothing"
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep every etcd away from the folder. Raises FolderInUse."""
+    lock = _lock(folder)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _lock(folder: Path) -> int:
+    """Hold the folder: a second etcd would take the sockets from the first. The descriptor that holds it."""
+    lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise FolderInUse(
+            f"an etcd runs on {folder} already", hint="stop the daemon that it belongs to, or use another folder"
+        ) from None
+    return lock
 
 
 def _write(path: Path, text: str) -> None:

@@ -19,6 +19,7 @@ from msgspec import Struct
 from backend.errors import StoreError
 
 OURS = "3.6.16"  # the version that backend/store/server builds
+EDITION = 2  # of that program: to be counted up when it changes while etcd's version does not
 OLDEST = (3, 4, 0)
 # these lose writes that they have acknowledged when they are killed (etcd issue 13766)
 LOSING = ((3, 5, 0), (3, 5, 1), (3, 5, 2))
@@ -82,7 +83,30 @@ def version_of(path: Path) -> tuple[int, int, int] | None:
 
 def cached() -> Path:
     """Where our own is kept."""
-    return Path(platformdirs.user_cache_dir("khantui")) / f"etcd-{OURS}" / "etcd"
+    return Path(platformdirs.user_cache_dir("khantui")) / f"etcd-{OURS}-{EDITION}" / "etcd"
+
+
+def provide_restorer(progress: Progress, configured: Path | None = None) -> list[str]:
+    """The command that makes a data folder of a snapshot: an etcd of ours, or etcdutl. Raises StoreError."""
+    beside = [configured, configured.with_name("etcdutl")] if configured is not None else []
+    for program in (*beside, *_candidates(), *map(Path, filter(None, [shutil.which("etcdutl")]))):
+        if _restores(program):
+            return [str(program), "snapshot", "restore"]
+    return [str(build(progress).path), "snapshot", "restore"]
+
+
+def _restores(program: Path) -> bool:
+    try:
+        said = subprocess.run(
+            [program, "snapshot", "restore", "--help"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return said.returncode == 0 and "--bump-revision" in said.stdout
 
 
 def _candidates() -> Iterator[Path]:

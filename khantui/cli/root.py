@@ -43,7 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("events", "Follow what happens, one JSON object a line."),
     "images": ("images", "List the images that stages can name."),
     "doctor": ("doctor", "Say what this machine lacks, and what to do about it."),
-    "daemon": ("daemon", "Look at the daemon."),
+    "daemon": ("daemon", "Look at the daemon; save and restore its state."),
     "completion": ("completion", "Print the completion script of a shell."),
     "version": ("version", "Print the version."),
 }

@@ -31,6 +31,19 @@ class Cluster:
         """Where clients find the members."""
         return tuple(f"https://127.0.0.1:{client}" for client, _ in self._ports)
 
+    token = "tests"
+
+    def member(self, number: int) -> tuple[str, str, str]:
+        """A member's name, its URL for its peers, and who all the members are."""
+        everyone = ",".join(f"m{n}=https://127.0.0.1:{p}" for n, (_, p) in enumerate(self._ports))
+        return f"m{number}", f"https://127.0.0.1:{self._ports[number][1]}", everyone
+
+    def data(self, number: int) -> Path:
+        """The folder in which a member's data are `data`."""
+        folder = self.folder / f"m{number}"
+        folder.mkdir(exist_ok=True)
+        return folder
+
     def access(self, name: str, **more: object) -> EtcdAccess:
         """What opens it for who has the certificate `name`, which is made now unless it is there."""
         if not (self.folder / f"{name}.crt").exists():
@@ -50,10 +63,11 @@ class Cluster:
     def start(self, number: int) -> None:
         """Start a member that does not run."""
         client, peer = self._ports[number]
-        everyone = ",".join(f"m{n}=https://127.0.0.1:{p}" for n, (_, p) in enumerate(self._ports))
+        name, _, everyone = self.member(number)
         flags = {
-            "name": f"m{number}",
-            "data-dir": str(self.folder / f"m{number}"),
+            "name": name,
+            "data-dir": str(self.data(number) / "data"),
+            "initial-cluster-token": self.token,
             "listen-client-urls": f"https://127.0.0.1:{client}",
             "advertise-client-urls": f"https://127.0.0.1:{client}",
             "listen-peer-urls": f"https://127.0.0.1:{peer}",
