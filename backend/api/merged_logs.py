@@ -28,7 +28,7 @@ from backend.store.feed import Lost
 
 WHICH = {
     "stage": "of this stage or instance; may be given several times (all)",
-    "attempts": "newest: only the newest attempt of each (all)",
+    "attempts": "all, newest, or the number of one (all)",
 }
 AT_ONCE = 50  # runs whose records are read together
 LOOK = 0.2  # seconds between two looks at logs that are followed
@@ -39,15 +39,15 @@ class Which(NamedTuple):
     """Which logs of a run."""
 
     stages: tuple[str, ...]
-    newest: bool
+    attempts: str  # all, newest, or a number
 
     @classmethod
     def of(cls, call: Call) -> Which:
         """From the request. Raises InvalidRequest."""
         attempts = call.text("attempts", "all")
-        if attempts not in ("all", "newest"):
-            raise InvalidRequest(f"attempts must be all or newest, not {attempts!r}")
-        return cls(tuple(call.texts("stage")), attempts == "newest")
+        if attempts not in ("all", "newest") and not attempts.isdecimal():
+            raise InvalidRequest(f"attempts must be all, newest or a number, not {attempts!r}")
+        return cls(tuple(call.texts("stage")), attempts)
 
     def keys(self, run: str, found: Mapping[str, StageRecord]) -> dict[LogKey, bool]:
         """The logs, in the order in which they were begun, and whether each attempt has ended."""
@@ -55,7 +55,10 @@ class Which(NamedTuple):
         for record in found.values():
             if self.stages and record.name not in self.stages and record.name.partition(".")[0] not in self.stages:
                 continue
-            for attempt in record.attempts[-1:] if self.newest else record.attempts:
+            chosen = record.attempts[-1:] if self.attempts == "newest" else record.attempts
+            for attempt in chosen:
+                if self.attempts.isdecimal() and attempt.number != int(self.attempts):
+                    continue
                 begun = attempt.started.timestamp() if attempt.started else float("inf")
                 logs.append((begun, LogKey(run, record.name, attempt.number), attempt.ended is not None))
         return {key: ended for _, key, ended in sorted(logs)}

@@ -17,9 +17,12 @@ from backend.api.wire import (
     ArtifactView,
     DaemonView,
     ImageView,
+    LogHits,
     LogLineView,
     LogMatches,
     LogPage,
+    MergedLineView,
+    MergedPage,
     Page,
     PauseSchedule,
     PipelineView,
@@ -171,6 +174,24 @@ class Client:
         path = f"/runs/{_part(run)}/stages/{_part(stage)}/log/raw"
         with self.http.stream(path, query=query) as response:
             yield from response.iter_raw()
+
+    def run_log(self, run: str, **query: Any) -> MergedPage:
+        """Part of several logs of a run, or of all, as one."""
+        return self.http.get(f"/runs/{_part(run)}/log", MergedPage, **query)
+
+    def follow_run_log(self, run: str, **query: Any) -> Iterator[MergedLineView]:
+        """Lines of a run's logs as they are written, until it ends; raises httpx errors where the connection breaks."""
+        with self.http.stream(f"/runs/{_part(run)}/log/follow", query=query, silence=None) as response:
+            for line in response.iter_lines():
+                yield decode(line.encode(), MergedLineView)
+
+    def search_run(self, run: str, **query: Any) -> LogHits:
+        """Lines of a run's logs that match."""
+        return self.http.get(f"/runs/{_part(run)}/log/search", LogHits, **query)
+
+    def search_pipeline(self, name: str, **query: Any) -> LogHits:
+        """Lines of the logs of all runs of a pipeline that match, the newest run first."""
+        return self.http.get(f"/pipelines/{_part(name)}/log/search", LogHits, **query)
 
     def artifact(self, run: str, view: ArtifactView) -> Iterator[bytes]:
         """The content of an artifact, or of one instance's entry of it: a file's bytes, a folder as a tar."""

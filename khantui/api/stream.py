@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from backend.api.wire import EventView, LogLineView, RunView
+from backend.api.wire import EventView, MergedLineView, RunView
 from khantui.api.http import LOST, decode
-from khantui.errors import Failure, Unreachable
+from khantui.errors import Failure
 
 if TYPE_CHECKING:
     from khantui.api.client import Client
 
 _SILENCE = 45.0  # seconds without a byte, after which a connection is taken for dead: the daemon sends one every 15
-_LOOKED = 0.25  # seconds between two looks at logs that grow
-_PAGE = 1000  # lines
+_LOOKED = 0.25  # seconds before a log whose run may go on is asked for again
 
 
 def events(client: Client, since: int) -> Iterator[EventView]:
@@ -78,76 +76,19 @@ def settled(run: RunView) -> bool:
     return run.ended is not None and not run.asked
 
 
-@dataclass(frozen=True)
-class Followed:
-    """Something new: a line of a stage's log, or the run itself."""
+def follow_logs(client: Client, run: str, *, tail: int | None = None, **which: Any) -> Iterator[MergedLineView]:
+    """The logs of a run as they grow, in the order of time, until it has ended and all was read.
 
-    stage: str = ""
-    attempt: int = 0
-    line: LogLineView | None = None
-    run: RunView | None = None
-
-
-@dataclass
-class _Cursors:
-    """How far each attempt's log was read."""
-
-    next_line: dict[tuple[str, int], int] = field(default_factory=dict)
-    done: set[tuple[str, int]] = field(default_factory=set)
-
-
-def follow_run_logs(
-    client: Client, run: str, stages: Collection[str] = (), tail: int | None = None, only_new: bool = False
-) -> Iterator[Followed]:
-    """The logs of a run's stages (those named, or all) as they grow, until the run has ended and all was read.
-
-    With `tail`, of what was there before only so many lines of each newest attempt.
+    Of those stages that `stage` names, or of all. With `tail` only so many lines of what was there before.
     """
-    cursors = _Cursors()
-    first = True
+    at = 1
     while True:
-        view = client.run(run)
-        yield Followed(run=view)
-        known = view.stages if isinstance(view.stages, tuple) else ()
-        for stage in known:
-            if stages and stage.name not in stages:
-                continue
-            for attempt in stage.attempts:
-                key = (stage.name, attempt.number)
-                if first and tail is not None:
-                    if attempt is not stage.attempts[-1]:
-                        cursors.done.add(key)
-                        continue
-                    total = client.log(run, stage.name, attempt=attempt.number, tail=1).total_lines
-                    cursors.next_line[key] = max(1, total - tail + 1)
-                yield from _drain(client, run, key, cursors, attempt.ended is not None)
-        first = False
-        if settled(view):
-            return
-        time.sleep(_LOOKED)
-
-
-def _drain(client: Client, run: str, key: tuple[str, int], cursors: _Cursors, ended: bool) -> Iterator[Followed]:
-    """All lines of one attempt that were not read yet."""
-    stage, attempt = key
-    while key not in cursors.done:
-        start = cursors.next_line.get(key, 1)
         try:
-            page = client.log(run, stage, attempt=attempt, line=start, limit=_PAGE)
-        except Unreachable:
-            raise
-        except Failure as failure:
-            if failure.code != "not-found":
-                raise
-            if ended:
-                cursors.done.add(key)  # it never wrote any
-            return
-        for line in page.lines:
-            if not page.complete and line.offset + line.length >= page.total_bytes:
-                return  # it has no end yet: next time it is there whole
-            cursors.next_line[key] = line.number + 1
-            yield Followed(stage, attempt, line)
-        if page.complete and (not page.lines or cursors.next_line[key] > page.total_lines):
-            cursors.done.add(key)
-        if len(page.lines) < _PAGE:
-            return
+            for line in client.follow_run_log(run, line=at, tail=tail, **which):
+                at, tail = line.number + 1, None
+                yield line
+            if settled(client.run(run)):
+                return
+        except (*LOST, httpx.TimeoutException):
+            pass  # if it stays away the next question says so
+        time.sleep(_LOOKED)

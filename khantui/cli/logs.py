@@ -1,28 +1,26 @@
-"""Logs: of one stage, or of a whole run in one place."""
+"""Logs: of one stage, of a run in one place, or what is found in those of all runs of a pipeline."""
 
 from __future__ import annotations
 
-import heapq
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from khantui.cli.command import command, pass_session
-from khantui.cli.complete import run_names, stage_names
+from khantui.cli.complete import pipeline_names, run_names, stage_names
 from khantui.cli.session import Session, encode, note
 from khantui.errors import Failure, Misuse
-from khantui.render.status import faint
+from khantui.render.status import faint, paint
 from khantui.render.text import colours_only, pad, plain, visible
 
 if TYPE_CHECKING:
-    from backend.api.wire import LogLineView, RunView, StageView
+    from backend.api.wire import LogHit, LogHits, LogLineView, MergedLineView, RunView, StageView
 
-_PAGE = 1000  # lines that are asked for at once
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PAGE = 1000  # lines or matches that are asked for at once
 
 
 @dataclass(frozen=True)
@@ -31,58 +29,104 @@ class Line:
 
     stage: str
     attempt: int
-    line: LogLineView
+    number: int
+    offset: int
+    time: datetime | None
+    text: str
+    error: bool
+    run: str = ""  # where lines of several runs are shown
     neighbour: bool = False
 
 
-@command("logs", short_help="Print the logs of a run, of one stage or of all.")
-@click.argument("named", metavar="RUN", shell_complete=run_names)
-@click.argument("stage", required=False, shell_complete=stage_names)
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for."""
+
+    stages: tuple[str, ...]
+    attempts: str
+    tail: int | None
+    after: datetime | None
+    search: dict[str, Any]  # parameters of a search; empty: all lines
+
+
+@command("logs", short_help="Print the logs of a run, or search those of a pipeline.")
+@click.argument("named", metavar="[RUN]", required=False, shell_complete=run_names)
+@click.argument("stages", metavar="[STAGE]...", nargs=-1, shell_complete=stage_names)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
 @click.option("--grep", metavar="RE", help="Only lines that match, found by the daemon.")
-@click.option(
-    "-C", "--context", "neighbours", type=click.IntRange(0, 50), default=0, help="With --grep: lines around each."
-)
+@click.option("--errors", is_flag=True, help="Only lines that speak of an error.")
+@click.option("-i", "--ignore-case", is_flag=True, help="With --grep: whatever the case.")
+@click.option("-C", "--context", "neighbours", type=click.IntRange(0, 50), default=0, help="Lines around each match.")
+@click.option("--pipeline", metavar="NAME", shell_complete=pipeline_names, help="In all runs of it, the newest first.")
+@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="At most N matches; 0: all.")
 @click.option("--since", metavar="SPAN", help="Only what was written in the last 90s, 5m, 2h, 1d.")
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="That attempt, not the newest.")
-@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines of each.")
+@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
 @click.option("-t", "--timestamps", is_flag=True, help="With the time of each line.")
 @click.option("--all", "every", is_flag=True, help="All attempts, not only the newest.")
 @pass_session
 def logs(
     session: Session,
-    named: str,
-    stage: str | None,
+    named: str | None,
+    stages: tuple[str, ...],
     follow: bool,
     grep: str | None,
+    errors: bool,
+    ignore_case: bool,
     neighbours: int,
+    pipeline: str | None,
+    limit: int | None,
     since: str | None,
     attempt: int | None,
     tail: int | None,
     timestamps: bool,
     every: bool,
 ) -> None:
-    """Print the log of STAGE of RUN, or of all its stages, merged by time, with the stage before each line.
+    """Print the log of a STAGE of RUN; or of several, or of all, merged by time, with the stage before each line.
 
+    With --pipeline, what --grep or --errors finds in all its runs (in these STAGES).
+
+    \b
     Example: khantui logs weekly-learners -f
+             khantui logs --pipeline weekly-learners --grep 'denied|quota' -C 2
     """
-    if grep is not None and follow:
-        raise click.UsageError("--grep looks through what is there: it does not go with --follow")
-    if every and attempt:
-        raise click.UsageError("--all and --attempt: which one?")
-    after = _since(session, since)
+    _check(grep, errors, follow, every, attempt)
+    search: dict[str, Any] = {}
+    if grep is not None or errors:
+        search = {"regex": grep, "errors": errors or None, "ignore_case": ignore_case or None, "context": neighbours}
+    attempts = str(attempt) if attempt else "all" if every or follow or pipeline else "newest"
+    wanted = Wanted(stages, attempts, tail, _since(session, since), search)
+    if pipeline is not None:
+        if not search:
+            raise click.UsageError("--pipeline wants --grep or --errors")
+        wanted = replace(wanted, stages=(*([named] if named else []), *stages))
+        hits = _hits(session, pipeline, None, wanted, 100 if limit is None else limit)
+        _print(session, _cut(hits, wanted), timestamps)
+        return
+    if named is None:
+        raise click.UsageError("which RUN? or --pipeline NAME with --grep")
     run = session.client.find_run(named)
-    chosen = _stages(run, stage)
-    if follow:
-        found = _followed(session, run, chosen if stage else (), tail, after)
-    elif _plain_bytes(session, stage, grep, since, tail, timestamps, every):
+    chosen = _stages(run, stages)
+    as_written = not (search or follow or since or tail is not None or timestamps or every)
+    if len(chosen) == 1 and stages and as_written and session.for_people and not sys.stdout.isatty():
         _raw(session, run, chosen[0], attempt)
         return
+    if follow:
+        found = _followed(session, run, wanted)
     else:
-        attempts = [(s, n) for s in chosen for n in _attempts(s, attempt, every)]
-        merged = [_lines(session, run, s, n, grep, neighbours, tail, after) for s, n in attempts]
-        found = heapq.merge(*merged, key=lambda line: line.line.time or _EPOCH)
-    _print(session, run, chosen, found, timestamps, prefixed=stage is None or len(chosen) > 1)
+        found = _hits(session, None, run, wanted, limit or 0) if search else _pages(session, run, wanted)
+    if not _print(session, _cut(found, wanted), timestamps, _column(stages, chosen)) and len(chosen) == 1:
+        _nothing(session, chosen[0], attempt)
+
+
+def _check(grep: str | None, errors: bool, follow: bool, every: bool, attempt: int | None) -> None:
+    """Raises UsageError for what does not go together."""
+    if (grep is not None or errors) and follow:
+        raise click.UsageError("--grep and --errors look through what is there: they do not go with --follow")
+    if grep is not None and errors:
+        raise click.UsageError("--grep and --errors: which one?")
+    if every and attempt:
+        raise click.UsageError("--all and --attempt: which one?")
 
 
 def _since(session: Session, text: str | None) -> datetime | None:
@@ -96,145 +140,146 @@ def _since(session: Session, text: str | None) -> datetime | None:
         raise Misuse(f"{text!r} is no span of time", "write 90s, 5m, 2h or 1d") from None
 
 
-def _stages(run: RunView, named: str | None) -> list[StageView]:
-    """The stage instances meant: one, all instances of a stage with `each`, or all. Raises Failure."""
-    stages = run.stages if isinstance(run.stages, tuple) else ()
-    chosen = [s for s in stages if named is None or named == s.name] or [s for s in stages if named == s.stage]
-    if not chosen:
-        from difflib import get_close_matches
+def _stages(run: RunView, named: tuple[str, ...]) -> list[StageView]:
+    """The stage instances meant: those named, all instances of a stage with `each`, or all. Raises Failure."""
+    every = list(run.stages) if isinstance(run.stages, tuple) else []
+    chosen: list[StageView] = []
+    for name in named:
+        meant = [s for s in every if s.name == name] or [s for s in every if s.stage == name]
+        if not meant:
+            from difflib import get_close_matches
 
-        names = [s.name for s in stages]
-        near = get_close_matches(named or "", names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"its stages: {', '.join(names)}"
-        raise Failure(f"{run.pipeline} has no stage {named!r}", hint)
-    return chosen
-
-
-def _attempts(stage: StageView, wanted: int | None, every: bool) -> list[int]:
-    numbers = [a.number for a in stage.attempts]
-    if wanted is not None:
-        return [wanted] if wanted in numbers else []
-    return numbers if every else numbers[-1:]
+            names = [s.name for s in every]
+            near = get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"its stages: {', '.join(names)}"
+            raise Failure(f"{run.pipeline} has no stage {name!r}", hint)
+        chosen += meant
+    return chosen if named else every
 
 
-def _plain_bytes(
-    session: Session, stage: str | None, grep: str | None, since: str | None, tail: int | None, times: bool, every: bool
-) -> bool:
-    """Whether the log is wanted just as it is."""
-    changed = grep is not None or since is not None or tail is not None or times or every
-    return stage is not None and session.for_people and not changed and not sys.stdout.isatty()
+def _column(named: tuple[str, ...], stages: list[StageView]) -> int:
+    """How wide the names of stages are; 0 where there is but one and it was named."""
+    if named and len(stages) == 1:
+        return 0
+    return max((len(s.name) for s in stages), default=0)
 
 
 def _raw(session: Session, run: RunView, stage: StageView, attempt: int | None) -> None:
-    numbers = _attempts(stage, attempt, False)
-    if not numbers:
-        _nothing(stage, attempt)
+    if not any(attempt in (None, a.number) for a in stage.attempts):
+        _nothing(session, stage, attempt)
         return
-    for part in session.client.raw_log(run.id, stage.name, attempt=numbers[0]):
+    for part in session.client.raw_log(run.id, stage.name, attempt=attempt or stage.attempts[-1].number):
         sys.stdout.buffer.write(part)
     sys.stdout.buffer.flush()
 
 
-def _nothing(stage: StageView, attempt: int | None) -> None:
-    if attempt is not None and stage.attempts:
+def _nothing(session: Session, stage: StageView, attempt: int | None) -> None:
+    if attempt is not None and stage.attempts and attempt > len(stage.attempts):
         raise Failure(f"{stage.name} has no attempt {attempt}", f"it has {len(stage.attempts)}")
-    note(f"{stage.name} has not run yet: {stage.message or stage.state}")
+    if session.for_people and not stage.attempts:
+        note(f"{stage.name} has not run yet: {stage.message or stage.state}")
 
 
-def _lines(
-    session: Session,
-    run: RunView,
-    stage: StageView,
-    attempt: int,
-    grep: str | None,
-    neighbours: int,
-    tail: int | None,
-    after: datetime | None,
-) -> Iterator[Line]:
-    """The lines of one attempt that are wanted, page by page."""
-    source = (
-        _matches(session, run, stage, attempt, grep, neighbours)
-        if grep is not None
-        else _pages(session, run, stage, attempt, tail)
-    )
-    wanted = (line for line in source if after is None or line.line.time is None or line.line.time >= after)
-    if grep is not None and tail is not None:
+def _cut(lines: Iterator[Line], wanted: Wanted) -> Iterator[Line]:
+    """Those that are new enough, and of matches the last ones."""
+    fresh = (line for line in lines if wanted.after is None or line.time is None or line.time >= wanted.after)
+    if wanted.search and wanted.tail is not None:
         from collections import deque
 
-        yield from deque(wanted, maxlen=tail)
+        yield from deque(fresh, maxlen=wanted.tail)
     else:
-        yield from wanted
+        yield from fresh
 
 
-def _pages(session: Session, run: RunView, stage: StageView, attempt: int, tail: int | None) -> Iterator[Line]:
+def _pages(session: Session, run: RunView, wanted: Wanted) -> Iterator[Line]:
+    """The lines of some logs, page by page."""
+    which: dict[str, Any] = {"stage": wanted.stages, "attempts": wanted.attempts}
     start = 1
-    if tail is not None:
-        page = session.client.log(run.id, stage.name, attempt=attempt, tail=1)
-        start = max(1, page.total_lines - tail + 1)
-        if tail == 0:
+    if wanted.tail is not None:
+        if wanted.tail == 0:
             return
+        start = max(1, session.client.run_log(run.id, limit=0, **which).total_lines - wanted.tail + 1)
+    elif wanted.after is not None:
+        page = session.client.run_log(run.id, since=wanted.after.isoformat(), limit=1, **which)
+        start = page.lines[0].number if page.lines else page.total_lines + 1
     while True:
-        page = session.client.log(run.id, stage.name, attempt=attempt, line=start, limit=_PAGE)
-        for line in page.lines:
-            yield Line(stage.name, attempt, line)
+        page = session.client.run_log(run.id, line=start, limit=_PAGE, **which)
+        yield from map(_merged, page.lines)
         if not page.lines or page.lines[-1].number >= page.total_lines:
             return
         start = page.lines[-1].number + 1
 
 
-def _matches(
-    session: Session, run: RunView, stage: StageView, attempt: int, grep: str, neighbours: int
-) -> Iterator[Line]:
-    """Lines that match, with their neighbours, none twice."""
-    start: int | None = 1
-    shown = 0
-    while start is not None:
-        page = session.client.search_log(
-            run.id, stage.name, attempt=attempt, regex=grep, context=neighbours, line=start
-        )
-        for match in page.matches:
-            around = [*((n, True) for n in match.before), (match.line, False), *((n, True) for n in match.after)]
+def _followed(session: Session, run: RunView, wanted: Wanted) -> Iterator[Line]:
+    from khantui.api.stream import follow_logs
+
+    which = {"stage": wanted.stages, "attempts": wanted.attempts}
+    yield from map(_merged, follow_logs(session.client, run.id, tail=wanted.tail, **which))
+
+
+def _hits(session: Session, pipeline: str | None, run: RunView | None, wanted: Wanted, limit: int) -> Iterator[Line]:
+    """Lines that match, with their neighbours, none twice; at most `limit` matches, 0: all."""
+    shown: dict[tuple[str, str, int], int] = {}
+    cursor, left = None, limit
+    while True:
+        query: dict[str, Any] = {
+            "stage": wanted.stages,
+            "attempts": wanted.attempts,
+            "limit": min(left, _PAGE) if limit else _PAGE,
+            "cursor": cursor,
+        }
+        found: LogHits
+        if run is not None:
+            found = session.client.search_run(run.id, **wanted.search, **query)
+        else:
+            found = session.client.search_pipeline(str(pipeline), **wanted.search, **query)
+        for hit in found.hits:
+            log = (hit.run, hit.stage, hit.attempt)
+            around = [*((n, True) for n in hit.before), (hit.line, False), *((n, True) for n in hit.after)]
             for line, neighbour in around:
-                if line.number > shown:
-                    shown = line.number
-                    yield Line(stage.name, attempt, line, neighbour)
-        start = page.next_line
+                if line.number > shown.get(log, 0):
+                    shown[log] = line.number
+                    yield _found(hit, line, neighbour, several=run is None)
+        cursor, left = found.cursor, left - len(found.hits)
+        if cursor is None:
+            return
+        if limit and left <= 0:
+            if run is None and session.for_people:
+                note(f"there may be more than {limit}, in older runs: --limit 0 shows all")
+            return
 
 
-def _followed(
-    session: Session, run: RunView, stages: list[StageView] | tuple[()], tail: int | None, after: datetime | None
-) -> Iterator[Line]:
-    from khantui.api.stream import follow_run_logs
+def _merged(line: MergedLineView) -> Line:
+    return Line(line.stage, line.attempt, line.line, line.offset, line.time, line.text, line.error)
 
-    names = [s.name for s in stages]
-    for event in follow_run_logs(session.client, run.id, names, tail=tail):
-        if event.line is not None and (after is None or event.line.time is None or event.line.time >= after):
-            yield Line(event.stage, event.attempt, event.line)
+
+def _found(hit: LogHit, line: LogLineView, neighbour: bool, *, several: bool) -> Line:
+    run = hit.run if several else ""
+    return Line(hit.stage, hit.attempt, line.number, line.offset, line.time, line.text, line.error, run, neighbour)
 
 
 def _object(line: Line) -> dict[str, Any]:
-    view = line.line
     return {
+        **({"run": line.run} if line.run else {}),
         "stage": line.stage,
         "attempt": line.attempt,
-        "number": view.number,
-        "offset": view.offset,
-        "time": view.time,
-        "text": view.text,
+        "number": line.number,
+        "offset": line.offset,
+        "time": line.time,
+        "text": line.text,
+        "error": line.error,
     }
 
 
-def _print(
-    session: Session, run: RunView, stages: list[StageView], found: Iterator[Line], times: bool, prefixed: bool
-) -> None:
+def _print(session: Session, found: Iterator[Line], times: bool, column: int = 0) -> bool:
+    """Print them; whether there were any."""
     if session.output == "json":
         click.echo(encode([_object(line) for line in found], indent=2))
-        return
+        return True
     if session.output == "name":
-        for name in dict.fromkeys(line.stage for line in found):
+        for name in dict.fromkeys(line.run or line.stage for line in found):
             click.echo(name)
-        return
-    column = max((len(s.name) for s in stages), default=0) if prefixed else 0
+        return True
     said = False
     for line in found:
         said = True
@@ -243,15 +288,18 @@ def _print(
         else:
             click.echo(_text(session, line, column, times), color=session.colour)
         sys.stdout.flush()
-    if not said and session.for_people and len(stages) == 1:
-        _nothing(stages[0], None) if not stages[0].attempts else None
+    return said
 
 
 def _text(session: Session, line: Line, column: int, times: bool) -> str:
     """A line for people: colours on a terminal, nothing that moves its cursor."""
-    text = colours_only(line.line.text) if session.colour else plain(line.line.text)
+    text = colours_only(line.text) if session.colour else plain(line.text)
     if line.neighbour:
-        text = faint(plain(line.line.text), session.colour)
-    moment = f"{line.line.time:%Y-%m-%d %H:%M:%S} " if times and line.line.time else ""
+        text = faint(plain(line.text), session.colour)
+    elif line.error and session.colour and "\x1b" not in text:
+        text = paint(text, "failed", True)
+    moment = f"{line.time:%Y-%m-%d %H:%M:%S} " if times and line.time else ""
     prefix = f"{pad(visible(line.stage), column)} │ " if column else ""
+    if line.run:
+        prefix = f"{line.run[-6:]} {visible(line.stage)}:{line.number} │ "
     return f"{prefix}{faint(moment, session.colour)}{text}"

@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("status", "Show a run: its stages, what waits for what, and why it failed."),
     "cancel": ("control", "Cancel runs."),
     "retry": ("control", "Run again what failed, or everything from a stage on."),
-    "logs": ("logs", "Print the logs of a run, of one stage or of all."),
+    "logs": ("logs", "Print the logs of a run, or search those of a pipeline."),
     "artifacts": ("artifacts", "List what a run read and wrote, print it or fetch it."),
     "schedules": ("schedules", "List the schedules."),
     "schedule": ("schedules", "Say when a pipeline runs."),

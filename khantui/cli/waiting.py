@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from khantui.api.stream import follow_run_logs, watch_run
+from khantui.api.stream import follow_logs, watch_run
 from khantui.cli.session import Session, note, wants_colour
 from khantui.render.moments import span
 from khantui.render.rows import stage_reason
@@ -52,14 +52,11 @@ def _stage_line(session: Session, stage: StageView, colour: bool) -> str:
 
 def follow_run(session: Session, run: RunView) -> RunView:
     """Wait, printing all stages' logs as they come, each line with its stage's name."""
-    final = run
     machine = not session.for_people  # then stdout is the run's JSON alone
-    for event in follow_run_logs(session.client, run.id):
-        if event.run is not None:
-            final = event.run
-        elif event.line is not None:
-            width = max((len(s.name) for s in final.stages), default=0) if isinstance(final.stages, tuple) else 0
-            text = colours_only(event.line.text)
-            click.echo(f"{visible(event.stage):<{width}} │ {text}", err=machine)
+    known = session.client.run(run.id).stages
+    width = max((len(s.name) for s in known), default=0) if isinstance(known, tuple) else 0
+    for line in follow_logs(session.client, run.id):
+        click.echo(f"{visible(line.stage):<{width}} │ {colours_only(line.text)}", err=machine)
+    final = session.client.run(run.id)
     note(f"{label(final.state, wants_colour(sys.stderr.isatty()))} {progress(final.progress)}")
     return final

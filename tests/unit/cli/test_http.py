@@ -15,7 +15,7 @@ from backend.api.wire import EventView
 from khantui.api.address import Address
 from khantui.api.client import Client
 from khantui.api.http import Http
-from khantui.api.stream import _Cursors, _drain, events
+from khantui.api.stream import events, follow_logs
 from khantui.errors import Denied, Failure, Misuse, Unreachable
 
 Answer = Callable[["Handler"], None]
@@ -201,30 +201,21 @@ def test_events_go_on_after_a_broken_connection_without_gap_or_repeat() -> None:
     assert [path.rsplit("=")[-1] for _, path, _ in seen] == ["4", "6", "6"]
 
 
-def log_page(*texts: str, first: int = 1, total: int, complete: bool) -> dict[str, Any]:
-    """A page of lines of three bytes each."""
-    lines = [
-        {"number": n, "offset": 4 * (n - 1), "text": text, "time": None, "length": len(text)}
-        for n, text in enumerate(texts, first)
-    ]
-    return {
-        "run": "r", "stage": "s", "attempt": 1, "lines": lines, "total_bytes": total,
-        "total_lines": len(texts) + first - 1,
-        "complete": complete, "archived": False, "first_error": None,
-    }  # fmt: skip
+def log_line(number: int) -> str:
+    line = {"number": number, "stage": "s", "attempt": 1, "line": number, "offset": 0, "text": "x", "time": None}
+    return json.dumps(line | {"length": 1, "error": False}) + "\n"
 
 
-def test_a_followed_line_that_has_no_end_yet_is_had_whole_and_once() -> None:
-    cursors = _Cursors()
-    pages = [
-        log_page("one", "tw", total=6, complete=False),
-        log_page("two", first=2, total=8, complete=False),
-        log_page("end", first=3, total=11, complete=True),  # no line break: but nothing more will come
-    ]
-    with daemon(*(says(page) for page in pages)) as (address, seen):
+def test_a_log_is_followed_over_a_broken_connection_without_gap_or_repeat() -> None:
+    first = breaks_off(log_line(3), log_line(4), log_line(5)[:-9])
+    with daemon(first, dies, breaks_off(log_line(5), log_line(6))) as (address, seen):
         client = Client(address)
-        found = [[f.line.text for f in _drain(client, "r", ("s", 1), cursors, False) if f.line] for _ in pages]
+        found: list[int] = []
+        for line in follow_logs(client, "r", tail=7, stage=["s", "t"]):
+            found.append(line.number)
+            if len(found) == 4:
+                break
         client.close()
-    assert found == [["one"], ["two"], ["end"]]
-    assert [path.split("line=")[1].split("&")[0] for _, path, _ in seen] == ["1", "2", "3"]
-    assert cursors.done == {("s", 1)}
+    assert found == [3, 4, 5, 6]
+    asked = [path.partition("?")[2] for _, path, _ in seen]
+    assert asked == ["line=1&tail=7&stage=s&stage=t", *["line=5&stage=s&stage=t"] * 2]

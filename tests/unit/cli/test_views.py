@@ -53,6 +53,13 @@ LINES = [
 ]
 LOG = {"run": RUN_ID, "stage": "by_region", "attempt": 1, "lines": LINES, "total_lines": 3, "total_bytes": 40,
        "complete": True, "archived": True, "first_error": 2}  # fmt: skip
+MERGED = [
+    {**{k: v for k, v in line.items() if k != "number"}, "number": 2 * at + which + 1, "line": at + 1, "stage": name,
+     "attempt": 1, "error": at == 1}
+    for at, line in enumerate(LINES) for which, name in enumerate(("clean", "by_region"))
+]  # fmt: skip
+HIT = {"run": RUN_ID, "pipeline": "weekly", "state": "failed", "logical_time": T(0), "started": T(0), "number": 4,
+       "stage": "by_region", "attempt": 1, "line": LINES[1], "before": LINES[:1], "after": LINES[2:]}  # fmt: skip
 
 
 def page(*items: Any) -> dict[str, Any]:
@@ -64,14 +71,29 @@ ANSWERS: dict[str, Any] = {
     f"/runs/{RUN_ID}": RUN,
     "/runs/7f3k2a": RUN,
     **{f"/runs/{RUN_ID}/stages/{s['name']}/log": LOG | {"stage": s["name"]} for s in STAGES},
+    f"/runs/{RUN_ID}/log": {
+        "run": RUN_ID,
+        "logs": 2,
+        "lines": MERGED,
+        "total_lines": len(MERGED),
+        "total_bytes": 80,
+        "complete": True,
+        "archived": True,
+        "first_error": 3,
+    },
+    "/pipelines/weekly/log/search": {"hits": [HIT], "cursor": None, "runs": 3, "logs": 9, "bytes": 90, "at": T(0)},
 }
+FOLLOWED = b"".join(json.dumps(m).encode() + b"\n" for m in MERGED if m["stage"] == "by_region")
 
 
 class Rote(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        value = ANSWERS.get(urlsplit(self.path).path.removeprefix("/api/v1"))
-        status = 200 if value is not None else 404
+        path = urlsplit(self.path).path.removeprefix("/api/v1")
+        value = ANSWERS.get(path)
+        status = 200 if value is not None or path.endswith("/follow") else 404
         body = json.dumps(value or {"title": "no", "status": 404, "code": "not-found"}).encode()
+        if path.endswith("/follow"):
+            body = FOLLOWED
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -127,6 +149,27 @@ def test_logs_are_merged_with_their_stage(address: str) -> None:
 def test_following_a_run_that_has_ended_ends(address: str) -> None:
     result = call(address, "logs", "7f3k2a", "by_region", "-f")
     assert result.stdout == "reading\nERROR: no such table\nexit\n"
+
+
+def test_what_is_found_in_all_runs_of_a_pipeline_names_run_stage_and_line(address: str) -> None:
+    result = call(address, "logs", "--pipeline", "weekly", "by_region", "--errors", "-C", "1")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines() == [
+        "7f3k2a by_region:1 │ reading",
+        "7f3k2a by_region:2 │ ERROR: no such table",
+        "7f3k2a by_region:3 │ exit",
+    ]
+    found = json.loads(call(address, "logs", "--pipeline", "weekly", "--grep", "x", "-o", "json").stdout)
+    assert [line["run"] for line in found] == [RUN_ID] * 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--pipeline", "w"], "--grep or --errors"), ([], "which RUN?"), (["x", "--grep", "a", "--errors"], "which one")],
+)  # fmt: skip
+def test_wrong_usage_of_logs_says_what_is_wanted(address: str, arguments: list[str], said: str) -> None:
+    result = call(address, "logs", *arguments)
+    assert (result.exit_code, said in result.stderr) == (2, True)
 
 
 def test_a_mistyped_stage_is_named(address: str) -> None:
