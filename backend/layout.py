@@ -2,7 +2,7 @@
 
 etcd/                                      the embedded etcd's folder (its data and its sockets)
 api.sock                                   the API's unix socket
-attempts/<run>/<stage>/<n>/                one attempt: status.json, log, log.idx, out/<name>, tmp/
+attempts/<run>/<stage>/<n>/                one attempt: status.json, log, log.idx, log.at, out/<name>, tmp/
 artifacts/inputs/<sha256>                  inputs that were brought in from outside, by content
 code/<sha256>/                             code bundles, unpacked, read-only
 sandbox/                                   what every sandbox has as /etc/passwd and /etc/group
@@ -74,6 +74,10 @@ class Layout(NamedTuple):
     def live_log(self, run: str, stage: str, number: int) -> Path:
         """The log an attempt writes while it runs."""
         return self.attempt(run, stage, number) / "log"
+
+    def log_position(self, run: str, stage: str, number: int) -> Path:
+        """How far a log that is copied from elsewhere has come."""
+        return self.attempt(run, stage, number) / "log.at"
 
     def archived_log(self, run: str, stage: str, number: int) -> Path:
         """Where its log is kept once it has ended."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from backend.clock import Clock
 from backend.errors import KhanError, NotFound
@@ -24,6 +24,16 @@ LOOK = 0.25  # seconds between two looks at the logs that grow
 FOLLOW = 0.1  # and by those who follow one
 
 
+class Grown(NamedTuple):
+    """Up to which byte a log was written at a time, in microseconds since 1970."""
+
+    size: int
+    micros: int
+
+
+EVER = 1 << 62  # a size that no log has: up to its end
+
+
 class Tracked:
     """A log that grows, and its index."""
 
@@ -32,9 +42,10 @@ class Tracked:
         self.file: BinaryIO = index.open("ab")
         self.counter = Counter(load(index, self.live.size))
 
-    def look(self, now: int) -> None:
+    def look(self, grown: Iterable[Grown]) -> None:
         """Mark what has come since the last look."""
-        made = self.counter.extend(self.live, self.live.size, now)
+        size = self.live.size
+        made = [mark for end, at in grown for mark in self.counter.extend(self.live, min(end, size), at)]
         if made:
             self.file.write(b"".join(pack(mark) for mark in made))
             self.file.flush()
@@ -53,6 +64,7 @@ class LogStore:
         self._clock = clock
         self._wanted: set[LogKey] = set()
         self._tracked: dict[LogKey, Tracked] = {}
+        self._told: dict[LogKey, list[Grown]] = {}  # how logs grew whose writer says so, since the last look
         self._ended: set[LogKey] = set()  # nothing more will come, though they could not be archived
         self._any = asyncio.Event()
         self.merged = MergedLogs(lambda key: self.reader(*key), self.outline)
@@ -85,10 +97,17 @@ class LogStore:
         self._wanted.add(LogKey(run, stage, number))
         self._any.set()
 
+    def grew(self, run: str, stage: str, number: int, size: int, micros: int) -> None:
+        """A log was written up to that size at that time, which its writer knows better than whoever looks."""
+        key = LogKey(run, stage, number)
+        if key in self._wanted:
+            self._told.setdefault(key, []).append(Grown(size, micros))
+
     def untrack(self, run: str, stage: str, number: int) -> None:
         """It is not looked at any more."""
         key = LogKey(run, stage, number)
         self._wanted.discard(key)
+        self._told.pop(key, None)
         if tracked := self._tracked.pop(key, None):
             tracked.close()
 
@@ -127,14 +146,15 @@ class LogStore:
     async def finish(self, run: str, stage: str, number: int) -> None:
         """The attempt has ended: archive its log. Doing it again changes nothing."""
         key = LogKey(run, stage, number)
-        if tracked := self._tracked.get(key):
-            tracked.look(micros(self._clock.now()))
+        now = micros(self._clock.now())
+        if key in self._tracked or key in self._told:
+            self._look(key, now)
         self.untrack(*key)
         live = self._layout.live_log(*key)
         if not live.exists():
             return
         try:
-            await asyncio.to_thread(_archive, live, self._layout.archived_log(*key), micros(self._clock.now()))
+            await asyncio.to_thread(_archive, live, self._layout.archived_log(*key), now)
         except BaseException:
             self._ended.add(key)
             raise
@@ -188,7 +208,10 @@ class LogStore:
             if not path.exists():
                 return
             tracked = self._tracked[key] = Tracked(path, _index(path))
-        tracked.look(now)
+        told = self._told.get(key)
+        tracked.look([Grown(EVER, now)] if told is None else told)
+        if told:
+            self._told[key] = []
 
 
 def _index(path: Path) -> Path:
@@ -211,5 +234,5 @@ def _archive(live: Path, target: Path, now: int) -> None:
             archive(source, target)
         finally:
             source.close()
-    for path in (live, index):
+    for path in (live, index, live.with_name("log.at")):
         path.unlink(missing_ok=True)
