@@ -24,7 +24,10 @@ _DURATIONS = frozenset(("age", "took"))
 
 # what can be asked about a run, by the daemon and by the interface that keeps its list in step
 RUN_FIELDS = frozenset(
-    ["id", "pipeline", "state", "version", "trigger", "schedule", "by", "message", "age", "took", "round", "stages"]
+    [
+        *("id", "pipeline", "state", "version", "trigger", "schedule", "by", "message"),
+        *("age", "took", "round", "stages", "late"),
+    ]
 )
 
 
@@ -120,6 +123,7 @@ def run_subject(run: Run | RunView, stages: int, now: datetime) -> dict[str, Any
         "message": run.message,
         "round": run.round,
         "stages": stages,
+        "late": "yes" if run.late else "",
         "age": (now - run.created).total_seconds() if run.created else None,
         "took": (end - run.started).total_seconds() if run.started else None,
     }

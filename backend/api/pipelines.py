@@ -26,6 +26,7 @@ from backend.api.wire import (
 )
 from backend.errors import Conflict, InvalidDocument, NotFound
 from backend.run.state import Run
+from backend.schedule.check import cause_of
 from backend.schedule.model import Schedule
 from backend.spec.bundle import LARGEST, address
 from backend.spec.lint import Other, Report, Surroundings, lint
@@ -189,7 +190,7 @@ async def delete_pipeline(call: Call) -> Response:
     found = await store.get(keys.pipeline(name))
     if found is None:
         raise NotFound(f"there is no pipeline {name!r}", hint="khantui pipelines lists them")
-    using = [s.name for s in await _all_schedules(call) if name in (s.pipeline, *s.after)]
+    using = [s.name for s in await _all_schedules(call) if name in (s.pipeline, *map(cause_of, s.after))]
     if using and not call.flag("force"):
         raise Conflict(
             f"the schedule {', '.join(using)} refers to {name}", hint="delete the schedule first, or --force"

@@ -18,9 +18,10 @@ from backend.run.create import new_run, zone_of
 from backend.run.ids import new_id
 from backend.run.state import Run, Trigger
 from backend.schedule.check import check
+from backend.schedule.cron import parse_cron
 from backend.schedule.describe import describe
 from backend.schedule.model import Schedule
-from backend.schedule.times import between, parse_cron
+from backend.schedule.times import between
 from backend.store import keys
 from backend.store.base import Condition, Delete, KeyValue, Put
 from backend.store.codec import decode, encode

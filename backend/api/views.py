@@ -32,6 +32,8 @@ def run_view(run: Run, revision: int, stages: tuple[StageView, ...] | None = Non
         round=run.round,
         progress={"total": run.stages, "waiting": max(run.stages - done, 0), **run.counts},
         revision=revision,
+        due_by=run.due_by,
+        late=run.late,
         stages=UNSET if stages is None else stages,
     )
 

@@ -87,6 +87,8 @@ class RunView(Struct, frozen=True):
         UNSET  # resolved, without what differs by stage or attempt; in details only
     )
     asked: tuple[str, ...] | UnsetType = UNSET  # "cancel", "retry": asked for, not yet taken up; in details only
+    due_by: datetime | None = None  # when it should have ended, by the deadline of its schedule
+    late: bool = False  # it had not
 
 
 class StartRun(Struct, frozen=True, forbid_unknown_fields=True):

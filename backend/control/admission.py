@@ -19,7 +19,23 @@ class Verdict(Struct, frozen=True):
 
 
 def judge(run: Run, active: list[Run], concurrency: Concurrency) -> Verdict:
-    """The verdict on `run`, given all runs of its pipeline that have not ended (itself among them)."""
+    """The verdict on `run`, given all runs of its pipeline that have not ended (itself among them).
+
+    Where its schedule says what becomes of overlaps, its runs are made one at a time, by that rule; and by that rule,
+    instead of the pipeline's own, it takes its place where the pipeline's limit is reached.
+    """
+    overlap = run.trigger.overlap
+    if overlap:
+        if overlap != "skip":  # that was decided before it was made
+            own = [o for o in active if o.trigger.schedule == run.trigger.schedule and o.trigger.overlap]
+            verdict = _judge(run, own, Concurrency(1, overlap))
+            if not verdict.admit:
+                return verdict
+        concurrency = Concurrency(concurrency.limit, overlap)
+    return _judge(run, active, concurrency)
+
+
+def _judge(run: Run, active: list[Run], concurrency: Concurrency) -> Verdict:
     limit = concurrency.limit
     if limit is None:
         return Verdict(admit=True)

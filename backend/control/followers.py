@@ -1,4 +1,4 @@
-"""Starts the runs that follow others: a run that succeeded starts one of each schedule that names its pipeline."""
+"""Starts the runs that follow others: each end of a run counts once for each schedule that waits for its pipeline."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ from datetime import timedelta
 import msgspec
 
 from backend.clock import Clock
-from backend.errors import InvalidRequest, NotFound, StoreError
-from backend.run.create import new_run
-from backend.run.ids import new_id
-from backend.run.state import Run, RunState, Trigger
+from backend.control.firing import Firings
+from backend.errors import StoreError
+from backend.run.state import Run, RunState
+from backend.schedule.follow import Ended, concerns, follow
 from backend.schedule.model import Schedule
 from backend.store import keys
 from backend.store.base import Condition, Delete, Put, Store
 from backend.store.catalogue import Catalogue
 from backend.store.codec import decode, encode
 from backend.store.feed import Feed, Lost
-from backend.store.records import create_run
+from backend.store.records import Latest, digest
 
 log = logging.getLogger(__name__)
 _PAUSE = timedelta(seconds=1)  # after an error of the store
 
 
 class Followers:
-    """Handles every `ended/` key, one after another; ids are derived, so that each may be handled twice."""
+    """Handles every `ended/` key, one after another. Its value names the schedules for which it has counted already:
+    each is written together with the schedule, so that none counts twice, whoever takes over.
+    """
 
     def __init__(
         self, store: Store, feed: Feed, catalogue: Catalogue, clock: Clock, fence: Callable[[], list[Condition]]
     ) -> None:
         self._store = store
         self._feed = feed
-        self._catalogue = catalogue
+        self._firings = Firings(store, catalogue, clock)
         self._clock = clock
         self._fence = fence
         self._schedules: dict[str, tuple[Schedule, int]] = {}  # those of kind after, with their revisions
@@ -57,14 +59,14 @@ class Followers:
                     self._learn(item.key, item.value, item.modified)
             async for page in self._store.scan(keys.ENDED):
                 for item in page.items:
-                    await self._handle(item.key, item.modified)
+                    await self._handle(item.key, item.value, item.modified)
             async for batch in changes:
                 for change in batch.changes:
                     if change.key.startswith(keys.SCHEDULES):
                         self._learn(change.key, change.value, change.modified)
                 for change in batch.changes:
-                    if change.key.startswith(keys.ENDED) and change.value is not None:
-                        await self._handle(change.key, change.modified)
+                    if change.key.startswith(keys.ENDED) and change.value == b"":  # others are our own
+                        await self._handle(change.key, change.value, change.modified)
 
     def _learn(self, key: str, value: bytes | None, modified: int) -> None:
         name = key.removeprefix(keys.SCHEDULES)
@@ -81,64 +83,75 @@ class Followers:
         if schedule.kind == "after":
             self._schedules[name] = (schedule, modified)
 
-    async def _handle(self, key: str, modified: int) -> None:
-        """Start what follows a run, then forget that it ended."""
-        found = await self._store.get(keys.run(key.removeprefix(keys.ENDED)))
-        ended = decode(found.value, Run) if found else None
-        if ended is not None and ended.state is RunState.SUCCEEDED:
-            for name in sorted(n for n, (s, _) in self._schedules.items() if ended.pipeline in s.after):
-                while not await self._started(name, ended):
-                    pass
+    async def _handle(self, key: str, value: bytes, modified: int) -> None:
+        """Count the end of a run for every schedule that it concerns, then forget that it ended."""
+        counted = decode(value, list[str]) if value else []
+        ended = await self._ended(key)
+        if ended is not None:
+            what = await self._what(ended)
+            for name in sorted(n for n, (s, _) in self._schedules.items() if concerns(s, ended.pipeline)):
+                while name not in counted:
+                    found = await self._count(key, modified, name, counted, ended, what)
+                    if found is None:
+                        return  # it was retried and ended again: that is handled in its turn
+                    if found == 0:
+                        continue  # the schedule has changed
+                    if found > 0:
+                        modified = found
+                    counted.append(name)
         # A run that was retried and ended again has a newer key: that one is handled in its turn.
         await self._store.commit([*self._fence(), Condition(key, modified=modified)], [Delete(key)])
 
-    async def _started(self, name: str, ended: Run) -> bool:
-        """Whether that schedule is done with `ended`; False if the schedule has changed: look again."""
+    async def _ended(self, key: str) -> Run | None:
+        """The run, if anything waits for its pipeline."""
+        if not self._schedules:
+            return None
+        found = await self._store.get(keys.run(key.removeprefix(keys.ENDED)))
+        ended = decode(found.value, Run) if found else None
+        return ended if ended and any(concerns(s, ended.pipeline) for s, _ in self._schedules.values()) else None
+
+    async def _what(self, ended: Run) -> Ended:
+        """What the schedules are asked about: with the hashes of its outputs, if they are its pipeline's latest."""
+        outputs: dict[str, str] = {}
+        if ended.state is RunState.SUCCEEDED and (found := await self._store.get(keys.latest(ended.pipeline))):
+            latest = decode(found.value, Latest)
+            if latest.run == ended.id:
+                outputs = {name: digest(entries) for name, entries in latest.outputs.items()}
+        return Ended(ended.pipeline, ended.state.value, ended.logical_time, outputs)
+
+    async def _count(
+        self, key: str, modified: int, name: str, counted: list[str], ended: Run, what: Ended
+    ) -> int | None:
+        """Count it for a schedule: the new revision of `key`, -1 if nothing was to be written.
+
+        0 if the schedule has changed (look again), None if the run ended once more.
+        """
         if name not in self._schedules:
-            return True
-        schedule, modified = self._schedules[name]
-        if schedule.paused or ended.pipeline not in schedule.after:
-            return True
-        run, message = await self._new_run(schedule, ended)
-        if run is not None and await self._store.get(keys.run(run.id)) is not None:
-            return True
-        key = keys.schedule(name)
-        after = msgspec.structs.replace(
-            schedule,
-            last_tick=ended.ended,
-            last_run=run.id if run else schedule.last_run,
-            message=message,
-        )
-        conditions, changes = create_run(run) if run else ([], [])
-        noted: list[Put | Delete] = [Put(key, encode(after)), *changes]
-        guard = [*self._fence(), Condition(key, modified=modified), *conditions]
-        revision = await self._store.commit(guard, noted)
+            return -1
+        schedule, before = self._schedules[name]
+        found = follow(schedule, what, self._clock.now())
+        if found is None:
+            return -1
+        after, run = found.schedule, None
+        if found.moment is not None:
+            run, message = await self._firings.after(after, ended, found.moment)
+            last = run.id if run else after.last_run
+            after = msgspec.structs.replace(after, last_tick=ended.ended, last_run=last, message=message)
+        mark = Put(key, encode([*counted, name]))
+        guard = [*self._fence(), Condition(key, modified=modified)]
+        revision = await self._firings.write(guard, after, before, run, mark)
         if revision is not None:
             self._schedules[name] = (after, revision)
-            return True
-        found = await self._store.get(key)
-        if found is not None and found.modified == modified:
+            return revision
+        return await self._why_not(key, modified, name, before)
+
+    async def _why_not(self, key: str, modified: int, name: str, before: int) -> int | None:
+        mark, found = await self._store.get_many([key, keys.schedule(name)])
+        if mark is None or mark.modified != modified:
+            return None
+        if found is not None and found.modified == before:
             raise StoreError("this daemon leads no longer")
         self._schedules.pop(name, None)
         if found is not None:
-            self._learn(key, found.value, found.modified)
-        return False
-
-    async def _new_run(self, schedule: Schedule, ended: Run) -> tuple[Run | None, str]:
-        now = self._clock.now()
-        try:
-            loaded = await self._catalogue.current(schedule.pipeline)
-            run = new_run(
-                loaded.pipeline,
-                loaded.plan,
-                identifier=new_id(ended.ended or now, seed=f"{schedule.name}:{ended.id}"),
-                version=loaded.record.version,
-                moment=ended.logical_time,
-                now=now,
-                parameters=schedule.parameters,
-                trigger=Trigger(kind="after", schedule=schedule.name, run=ended.id),
-                zone=ended.zone,
-            )
-        except (NotFound, InvalidRequest) as error:
-            return None, f"the run after {ended.id} was not made: {error.message}"
-        return run, ""
+            self._learn(found.key, found.value, found.modified)
+        return 0

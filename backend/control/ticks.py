@@ -5,24 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 
 from backend.clock import Clock
+from backend.control.firing import Firings
 from backend.control.timers import Timers
-from backend.errors import InvalidRequest, KhanError, NotFound, StoreError
-from backend.run.create import new_run, zone_of
-from backend.run.ids import new_id
-from backend.run.state import Run, Trigger
+from backend.errors import KhanError, StoreError
+from backend.run.state import Run
 from backend.schedule.model import Schedule
-from backend.schedule.ticks import Due, due
+from backend.schedule.ticks import Due, due, settled, ticked
 from backend.store import keys
-from backend.store.base import Condition, Delete, Put, Store
+from backend.store.base import Condition, Store
 from backend.store.catalogue import Catalogue
-from backend.store.codec import decode, encode
+from backend.store.codec import decode
 from backend.store.feed import Feed, Lost
-from backend.store.records import create_run
 
 log = logging.getLogger(__name__)
 _AT_ONCE = 16  # commits under way
@@ -37,7 +35,7 @@ class Ticker:
     ) -> None:
         self._store = store
         self._feed = feed
-        self._catalogue = catalogue
+        self._firings = Firings(store, catalogue, clock)
         self._clock = clock
         self._fence = fence
         self._known: dict[str, tuple[Schedule, int]] = {}  # with the revision that last changed it
@@ -99,7 +97,7 @@ class Ticker:
             return  # whoever fires it looks again at the end
         schedule, _ = self._known[name]
         decision = self._decide(schedule)
-        if decision.ticks or _settled(schedule, decision) != schedule:
+        if decision.ticks or settled(schedule, decision) != schedule:
             self._timers.set(name, None)
             self._firing[name] = self._tasks.create_task(self._fire(name))
         else:
@@ -116,7 +114,7 @@ class Ticker:
             while name in self._known:
                 schedule, _ = self._known[name]
                 decision = self._decide(schedule)
-                if not decision.ticks and _settled(schedule, decision) == schedule:
+                if not decision.ticks and settled(schedule, decision) == schedule:
                     break
                 try:
                     await self._carry_out(name, decision)
@@ -132,53 +130,23 @@ class Ticker:
         for tick in decision.ticks:
             schedule, modified = self._known[name]
             async with self._places:
-                run, message = await self._new_run(schedule, tick)
-                after = msgspec.structs.replace(
-                    schedule,
-                    last_tick=tick,
-                    last_run=run.id if run else schedule.last_run,
-                    message=message or decision.message,
-                    done=decision.done,
-                )
+                run, message = await self._firings.of_tick(schedule, tick)
+                after = ticked(schedule, decision, tick, run.id if run else "", message)
                 if not await self._commit(name, modified, after, run):
                     return
         if not decision.ticks:
             schedule, modified = self._known[name]
             async with self._places:
-                await self._commit(name, modified, _settled(schedule, decision), None)
-
-    async def _new_run(self, schedule: Schedule, tick: datetime) -> tuple[Run | None, str]:
-        """The run that a tick makes, or what keeps it from making one."""
-        try:
-            loaded = await self._catalogue.current(schedule.pipeline)
-            run = new_run(
-                loaded.pipeline,
-                loaded.plan,
-                identifier=new_id(tick, seed=schedule.name),
-                version=loaded.record.version,
-                moment=tick.astimezone(zone_of(schedule.zone)),
-                now=self._clock.now(),
-                parameters=schedule.parameters,
-                trigger=Trigger(kind="schedule", schedule=schedule.name),
-                zone=schedule.zone,
-            )
-        except (NotFound, InvalidRequest) as error:
-            return None, f"the tick of {tick.isoformat()} made no run: {error.message}"
-        return run, ""
+                await self._commit(name, modified, settled(schedule, decision), None)
 
     async def _commit(self, name: str, modified: int, schedule: Schedule, run: Run | None) -> bool:
         """Whether `schedule` was written, with its run; otherwise what is known of it is read again."""
-        key = keys.schedule(name)
-        conditions, changes = create_run(run) if run else ([], [])
-        noted: list[Put | Delete] = [Put(key, encode(schedule))]
-        guard = [*self._fence(), Condition(key, modified=modified)]
-        revision = await self._store.commit([*guard, *conditions], [*noted, *changes])
-        if revision is None and run and await self._store.get(keys.run(run.id)) is not None:
-            revision = await self._store.commit(guard, noted)  # e.g. a schedule deleted and made anew
+        revision = await self._firings.write(self._fence(), schedule, modified, run)
         if revision is not None:
             if name in self._known and revision > self._known[name][1]:
                 self._known[name] = (schedule, revision)
             return name in self._known and self._known[name][1] == revision
+        key = keys.schedule(name)
         found = await self._store.get(key)
         if found is None:
             self._forget(name)
@@ -191,13 +159,3 @@ class Ticker:
 
     async def _pause(self) -> None:
         await self._clock.sleep_until(self._clock.now() + _PAUSE)
-
-
-def _settled(schedule: Schedule, decision: Due) -> Schedule:
-    """The schedule once a decision without ticks is noted."""
-    return msgspec.structs.replace(
-        schedule,
-        last_tick=decision.last_tick,
-        done=decision.done,
-        message=decision.message or schedule.message,
-    )

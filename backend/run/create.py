@@ -67,6 +67,7 @@ def new_run(
     trigger: Trigger,
     zone: str = "UTC",
     retry_from: str = "",
+    due_by: datetime | None = None,
 ) -> Run:
     """A run of `pipeline` at the logical time `moment`, queued. Raises InvalidRequest for bad parameters."""
     return Run(
@@ -80,4 +81,5 @@ def new_run(
         trigger=trigger,
         stages=len(plan.instances),
         retry_from=retry_from,
+        due_by=due_by,
     )

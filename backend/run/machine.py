@@ -121,6 +121,8 @@ class Machine:
                 moments.append(attempt.started + timedelta(seconds=limit))
         if (deadline := self._deadline()) and not self.run.ending:
             moments.append(deadline)
+        if self.run.due_by and not self.run.late and not self.run.state.ended:
+            moments.append(self.run.due_by)
         return min(moments, default=None)
 
     def take(self) -> Changed | None:
@@ -233,6 +235,7 @@ class Machine:
             late = limit is not None and attempt.started and attempt.started + timedelta(seconds=limit) <= now
             if late and attempt.reason is Reason.OK:
                 self._cancel(name, Reason.TIMEOUT)
+        self._look_late(now)
         deadline = self._deadline()
         if deadline and deadline <= now and not self.run.ending:
             self.end("run-timeout", now, message=f"took longer than {words.duration(self.pipeline.timeout)}")
@@ -331,7 +334,14 @@ class Machine:
             state, message = RunState.FAILED, "some stages never ran"
         else:
             state, message = RunState.SUCCEEDED, ""
+        self._look_late(now)
         self.run = replace(self.run, state=state, ended=now, message=message)
+
+    def _look_late(self, now: datetime) -> None:
+        """Mark it if it has not ended by when it should have; that it ends later does not undo it."""
+        run = self.run
+        if run.due_by is not None and run.due_by <= now and not run.late and not run.state.ended:
+            self.run = replace(run, late=True)
 
     def _blame(self, failed: list[str]) -> str:
         first = min(failed, key=lambda n: self.record(n).ended or self.run.created or datetime.max)

@@ -101,6 +101,7 @@ class Trigger(Struct, frozen=True, omit_defaults=True):
     by: str = ""  # who, for manual and retry
     schedule: str = ""
     run: str = ""  # the run it follows (after) or takes up (retry --latest)
+    overlap: Literal["", "queue", "skip", "replace"] = ""  # what its schedule says of a run while another is active
 
 
 class ArtifactRecord(Struct, frozen=True, omit_defaults=True):
@@ -170,3 +171,5 @@ class Run(Struct, frozen=True, omit_defaults=True):
     retry_from: str = ""  # of a run that takes up another: this stage and what follows is not kept
     round: int = 1  # 1, and one more for each retry by hand
     ready_at: datetime | None = None  # start of this round's clock for the run's time-out
+    due_by: datetime | None = None  # when it should have ended
+    late: bool = False  # it had not

@@ -6,9 +6,18 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from backend.errors import InvalidRequest
+from backend.schedule.cron import parse_cron
+from backend.schedule.dates import parse_dates
+from backend.schedule.deadline import deadline_of
 from backend.schedule.model import Schedule
-from backend.schedule.times import next_after, parse_cron, zone_of
+from backend.schedule.moments import next_moment
+from backend.schedule.times import next_after
+from backend.schedule.zones import zone_of
 from backend.spec.model import Pipeline
+
+SHORTEST = 10  # seconds between the firings of `every`
+LONGEST = 366 * 86400  # seconds of any span of a schedule
+_FIELDS = {"cron": "cron", "once": "at", "every": "every", "after": "after"}
 
 
 def check(
@@ -18,24 +27,57 @@ def check(
 
     `now` (aware) is asked for where it is made: its moment must then lie ahead. With its pipeline, parameters too.
     """
-    zone = zone_of(schedule.zone)
-    given = {"cron": bool(schedule.cron), "once": schedule.at is not None, "after": bool(schedule.after)}
+    zone_of(schedule.zone)
+    given = {kind: bool(getattr(schedule, field)) for kind, field in _FIELDS.items()}
     if not given[schedule.kind] or sum(given.values()) != 1:
-        field = {"cron": "cron", "once": "at", "after": "after"}[schedule.kind]
         raise InvalidRequest(
-            f"schedule {schedule.name!r} is of kind {schedule.kind!r}", hint=f"it needs {field!r}, and only that"
+            f"schedule {schedule.name!r} is of kind {schedule.kind!r}",
+            hint=f"it needs {_FIELDS[schedule.kind]!r}, and only that",
         )
+    _check_limits(schedule)
     if schedule.kind == "cron":
-        for expression in schedule.cron:
-            begin = now or schedule.created or datetime(2000, 1, 1, tzinfo=zone)
-            if next_after([parse_cron(expression)], zone, begin) is None:
-                raise InvalidRequest(f"{expression!r} never fires", hint="no day within five years matches it")
+        _check_cron(schedule, now)
     elif schedule.kind == "once":
         _check_moment(schedule, now)
-    else:
+    elif schedule.kind == "every" and not SHORTEST <= schedule.every <= LONGEST:
+        raise InvalidRequest(f"every {schedule.every} seconds is out of range", hint="from 10 seconds to a year")
+    elif schedule.kind == "after":
         _check_cycle(schedule, others)
+    if schedule.kind != "after" and now is not None and next_moment(schedule, now) is None:
+        raise InvalidRequest("it would never fire", hint="look at its start, its end and the days that it skips")
     if pipeline is not None:
         _check_parameters(schedule, pipeline)
+
+
+def cause_of(reference: str) -> str:
+    """The pipeline of what a schedule waits for: `pipeline`, or an output of it, `pipeline/output`."""
+    return reference.partition("/")[0]
+
+
+def _check_limits(schedule: Schedule) -> None:
+    for name in ("window", "jitter"):
+        if not 0 <= getattr(schedule, name) <= LONGEST:
+            raise InvalidRequest(f"a {name} of {getattr(schedule, name)} seconds is out of range", hint="up to a year")
+    for name in ("start", "end", "paused_until"):
+        moment = getattr(schedule, name)
+        if moment is not None and moment.tzinfo is None:
+            raise InvalidRequest(f"its {name} has no time zone", hint="write 2026-11-23T06:00:00+01:00")
+    if schedule.start and schedule.end and schedule.end < schedule.start:
+        raise InvalidRequest("it ends before it starts", hint="exchange its start and its end")
+    if schedule.kind != "after" and (schedule.condition != "succeeded" or schedule.join != "any"):
+        raise InvalidRequest(
+            "a condition on other runs is for schedules that follow pipelines", hint="use it with after"
+        )
+    parse_dates(schedule.skip)
+    deadline_of(schedule.deadline, schedule.zone, schedule.created or datetime(2026, 1, 1, tzinfo=zone_of("UTC")))
+
+
+def _check_cron(schedule: Schedule, now: datetime | None) -> None:
+    zone = zone_of(schedule.zone)
+    begin = now or schedule.created or datetime(2000, 1, 1, tzinfo=zone)
+    for expression in schedule.cron:
+        if next_after([parse_cron(expression)], zone, begin) is None:
+            raise InvalidRequest(f"{expression!r} never fires", hint="no day within five years matches it")
 
 
 def _check_moment(schedule: Schedule, now: datetime | None) -> None:
@@ -53,12 +95,13 @@ def _check_cycle(schedule: Schedule, others: Iterable[Schedule]) -> None:
     for other in others:
         if other.name != schedule.name and other.kind == "after":
             for cause in other.after:
-                starts.setdefault(cause, set()).add(other.pipeline)
+                starts.setdefault(cause_of(cause), set()).add(other.pipeline)
+    causes = {cause_of(cause) for cause in schedule.after}
     paths = [[schedule.pipeline]]
     seen = {schedule.pipeline}
     while paths:
         path = paths.pop()
-        if path[-1] in schedule.after:
+        if path[-1] in causes:
             circle = " after ".join(reversed([*path, schedule.pipeline]))
             raise InvalidRequest(f"runs would start each other for ever: {circle}", hint="break the circle")
         for following in sorted(starts.get(path[-1], set()) - seen):

@@ -1,17 +1,22 @@
-"""Which ticks of a schedule are due, and what becomes of those that were missed."""
+"""Which ticks of a schedule are due, and what becomes of those that were missed.
+
+Whoever makes the ticks asks here: the daemon's own loop what is `due`, the controller of Kubernetes' CronJobs what is
+to become of one (`judge`).
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from backend.schedule.model import Schedule
-from backend.schedule.times import Cron, between, next_after, parse_cron, zone_of
+from backend.schedule.moments import between, delay, next_moment
 
 GRACE = timedelta(seconds=60)  # a tick so late is on time, whatever the policy
 MOST = 1000  # missed ticks that are made up for at once
+_HOUR = timedelta(hours=1)
 
 
 class Due(Struct, frozen=True):
@@ -22,57 +27,144 @@ class Due(Struct, frozen=True):
     next: datetime | None  # None: never, as it stands
     done: bool = False
     message: str = ""  # what was left out
+    resumed: bool = False  # its pause is over
+
+
+class Verdict(Struct, frozen=True):
+    """What is to become of one tick."""
+
+    make: bool  # it makes a run, unless the pipeline or an overlap is in the way
+    at: datetime  # not before
+    message: str = ""  # why it makes none
+
+
+def awake(schedule: Schedule, now: datetime) -> Schedule:
+    """The schedule as it is once a pause that has come to its end is over: what fell into it is dealt with."""
+    until = schedule.paused_until
+    if not schedule.paused or until is None or until > now:
+        return schedule
+    last = max(until, schedule.last_tick) if schedule.last_tick else until
+    return replace(schedule, paused=False, paused_by="", paused_reason="", paused_until=None, last_tick=last)
 
 
 def due(schedule: Schedule, now: datetime) -> Due:
     """What of `schedule` is due at `now` (aware). Nothing at or before its `last_tick` ever is, wherever the clock."""
-    if schedule.paused or schedule.done or schedule.kind == "after":
-        return Due((), schedule.last_tick, None, schedule.done)
-    if schedule.kind == "once":
-        return _once(schedule, now)
-    return _cron(schedule, now)
+    resumed = awake(schedule, now)
+    found = _due(resumed, now)
+    return found if resumed is schedule else replace(found, resumed=True)
 
 
-def _once(schedule: Schedule, now: datetime) -> Due:
-    at = schedule.at
-    if at is None:
-        return Due((), schedule.last_tick, None, True, "it has no moment to fire at")
-    at = at.astimezone(UTC)
-    if schedule.last_tick is not None and at <= schedule.last_tick:
-        return Due((), schedule.last_tick, None, True, "its moment passed while it was paused")
-    if at > now:
-        return Due((), schedule.last_tick, at)
-    if schedule.catch_up == "none" and now - at > GRACE:
-        return Due((), at, None, True, f"its moment {at.isoformat()} was missed, and it makes up for nothing")
-    return Due((at,), at, None, True)
-
-
-def _cron(schedule: Schedule, now: datetime) -> Due:
-    zone = zone_of(schedule.zone)
-    crons = [parse_cron(expression) for expression in schedule.cron]
-    since = schedule.last_tick or schedule.created or now
-    following = next_after(crons, zone, max(since, now))
+def judge(schedule: Schedule, tick: datetime, now: datetime) -> Verdict:
+    """What is to become of `tick`, one of the schedule's moments, looked at alone."""
+    schedule = awake(schedule, now)
+    at = tick + delay(schedule, tick)
+    if schedule.paused:
+        return Verdict(False, at, "it is paused")
+    if schedule.last_tick is not None and tick <= schedule.last_tick:
+        return Verdict(False, at, "it has been dealt with, or fell into a pause")
+    if next(iter(between(schedule, tick - timedelta(seconds=1), tick)), None) != tick:
+        return Verdict(False, at, "the schedule does not fire then")
+    if now - at < GRACE:
+        return Verdict(True, at)
     if schedule.catch_up == "none":
-        ticks = between(crons, zone, max(since, now - GRACE), now)
-        newest = ticks or _newest(crons, zone, since, now, 1)
-        missed = "" if ticks or not newest else f"missed {newest[-1].isoformat()} and makes up for nothing"
-        return Due(tuple(ticks), newest[-1] if newest else schedule.last_tick, following, message=missed)
-    ticks = _newest(crons, zone, since, now, 1 if schedule.catch_up == "latest" else MOST)
-    if not ticks:
-        return Due((), schedule.last_tick, following)
-    oldest = between(crons, zone, since, now, 1)[0]
-    message = ""
-    if schedule.catch_up == "all" and oldest < ticks[0]:
-        message = f"missed ticks from {oldest.isoformat()} to before {ticks[0].isoformat()} were left out"
-    return Due(tuple(ticks), ticks[-1], following, message=message)
+        return Verdict(False, at, f"missed {tick.isoformat()} and makes up for nothing")
+    if schedule.window and now - at > timedelta(seconds=schedule.window):
+        return Verdict(False, at, f"missed {tick.isoformat()} too long ago to be made up for")
+    if schedule.catch_up == "latest":
+        newer = next_moment(schedule, tick)
+        if newer is not None and newer + delay(schedule, newer) <= now:
+            return Verdict(False, at, f"missed {tick.isoformat()}; a newer one stands for it")
+    return Verdict(True, at)
 
 
-def _newest(crons: list[Cron], zone: ZoneInfo, since: datetime, now: datetime, count: int) -> list[datetime]:
-    """The newest `count` ticks after `since` up to `now`, looked for in ever longer stretches before `now`."""
-    stretch = timedelta(hours=1)
+def ticked(schedule: Schedule, decision: Due, tick: datetime, run: str, message: str) -> Schedule:
+    """The schedule once one of a decision's ticks is noted, with the id of the run that it made, if it made one."""
+    last = tick == decision.ticks[-1]
+    return replace(
+        settled(schedule, decision),
+        last_tick=tick,
+        last_run=run or schedule.last_run,
+        message=message or decision.message,
+        done=decision.done and last,  # whoever takes over in between finds the others still to be made
+    )
+
+
+def settled(schedule: Schedule, decision: Due) -> Schedule:
+    """The schedule once a decision without ticks is noted."""
+    if decision.resumed:
+        schedule = replace(schedule, paused=False, paused_by="", paused_reason="", paused_until=None)
+    return replace(
+        schedule, last_tick=decision.last_tick, done=decision.done, message=decision.message or schedule.message
+    )
+
+
+def _due(schedule: Schedule, now: datetime) -> Due:
+    if schedule.paused:
+        return Due((), schedule.last_tick, schedule.paused_until, schedule.done)
+    if schedule.done or schedule.kind == "after":
+        return Due((), schedule.last_tick, None, schedule.done)
+    since = schedule.last_tick or schedule.created or now
+    found = _newest(schedule, since, now)
+    ripe, waiting = _ripe(schedule, found, now)
+    if waiting is None:
+        following = next_moment(schedule, max(since, now))
+        waiting = following + delay(schedule, following) if following else None
+    done = waiting is None and (schedule.kind == "once" or schedule.end is not None)
+    if not ripe:
+        passed = "its moment passed while it was paused" if schedule.kind == "once" else "its end has come"
+        return Due((), schedule.last_tick, waiting, done, passed if done else "")
+    ticks, message = _chosen(schedule, ripe, now)
+    if message == "" and schedule.catch_up == "all" and len(found) >= MOST:
+        message = _left_out(schedule, since, ticks)
+    return Due(ticks, ripe[-1][0], waiting, done, message)
+
+
+def _newest(schedule: Schedule, since: datetime, now: datetime) -> list[datetime]:
+    """The newest moments after `since` up to `now`, as many as may count, looked for in ever longer stretches."""
+    count = MOST if schedule.catch_up == "all" else 1
+    stretch = max(_HOUR, GRACE + timedelta(seconds=2 * schedule.jitter))
     while True:
         begin = max(since, now - stretch)
-        ticks = between(crons, zone, begin, now)
-        if begin == since or len(ticks) >= count:
-            return ticks[-count:]
+        found = between(schedule, begin, now)
+        if begin == since or len(found) >= count:
+            return found[-MOST:]
         stretch *= 4
+
+
+def _ripe(
+    schedule: Schedule, ticks: list[datetime], now: datetime
+) -> tuple[list[tuple[datetime, datetime]], datetime | None]:
+    """Those whose delay is over, with the moments at which it was; and when the next one's is. None overtakes."""
+    ripe: list[tuple[datetime, datetime]] = []
+    for tick in ticks:
+        at = tick + delay(schedule, tick)
+        if at > now:
+            return ripe, at
+        ripe.append((tick, at))
+    return ripe, None
+
+
+def _chosen(
+    schedule: Schedule, ripe: list[tuple[datetime, datetime]], now: datetime
+) -> tuple[tuple[datetime, ...], str]:
+    """Which of them make runs, and what is to be said of the others."""
+    on_time = tuple(tick for tick, at in ripe if now - at < GRACE)
+    newest = ripe[-1][0]
+    if schedule.catch_up == "none":
+        return on_time, "" if on_time else f"missed {newest.isoformat()} and makes up for nothing"
+    window = timedelta(seconds=schedule.window)
+    fresh = tuple(tick for tick, at in ripe if not window or now - at <= max(window, GRACE))
+    if not fresh:
+        return (), f"missed {newest.isoformat()} too long ago to be made up for"
+    if schedule.catch_up == "latest":
+        return on_time or (newest,), ""
+    if len(fresh) < len(ripe):
+        return fresh, f"missed ticks before {fresh[0].isoformat()} were too old to be made up for"
+    return fresh, ""
+
+
+def _left_out(schedule: Schedule, since: datetime, ticks: tuple[datetime, ...]) -> str:
+    oldest = next_moment(schedule, since)
+    if oldest is None or not ticks or oldest >= ticks[0]:
+        return ""
+    return f"missed ticks from {oldest.isoformat()} to before {ticks[0].isoformat()} were left out"

@@ -5,6 +5,7 @@ The functions here build transactions and make none, so that a caller can put se
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from typing import Any, Literal
 
@@ -68,6 +69,14 @@ class Latest(Struct, frozen=True):
     logical_time: datetime
     ended: datetime
     outputs: dict[str, tuple[Entry, ...]]
+
+
+def digest(entries: tuple[Entry, ...]) -> str:
+    """The content hash of an artifact, of which every entry is a part."""
+    if len(entries) == 1 and not entries[0].name:
+        return entries[0].record.sha256
+    parts = "".join(f"{e.record.sha256} {e.name}\n" for e in sorted(entries, key=lambda e: e.name))
+    return hashlib.sha256(parts.encode()).hexdigest()
 
 
 class External(Struct, frozen=True):

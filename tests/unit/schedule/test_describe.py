@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from backend.schedule.cron import parse_cron
 from backend.schedule.describe import describe
-from backend.schedule.times import parse_cron
 
 
 @pytest.mark.parametrize(

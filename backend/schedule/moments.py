@@ -1,0 +1,81 @@
+"""The moments at which a schedule fires, of every kind that goes by the clock."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from backend.schedule.cron import parse_cron
+from backend.schedule.dates import parse_dates
+from backend.schedule.model import Schedule
+from backend.schedule.times import following
+from backend.schedule.zones import zone_of
+
+_NEVER = timedelta(days=366 * 5)  # without a moment that counts for so long, none is looked for
+
+
+def upcoming(schedule: Schedule, after: datetime) -> Iterator[datetime]:
+    """Its moments after `after` (aware), in UTC, strictly increasing; none for what follows other pipelines.
+
+    Days that it skips are left out, and what lies before its start and behind its end.
+    """
+    zone, skipped = zone_of(schedule.zone), parse_dates(schedule.skip)
+    begin = after.astimezone(UTC)
+    if schedule.start is not None:
+        begin = max(begin, schedule.start.astimezone(UTC) - timedelta(microseconds=1))
+    newest = begin
+    for moment in _moments(schedule, begin):
+        if (schedule.end is not None and moment > schedule.end) or moment - newest > _NEVER:
+            return
+        if schedule.skip and moment.astimezone(zone).date() in skipped:
+            continue
+        newest = moment
+        yield moment
+
+
+def between(schedule: Schedule, after: datetime, until: datetime, limit: int | None = None) -> list[datetime]:
+    """Its moments after `after` up to and including `until` (aware), the first `limit`."""
+    found: list[datetime] = []
+    for moment in upcoming(schedule, after):
+        if moment > until or (limit is not None and len(found) >= limit):
+            break
+        found.append(moment)
+    return found
+
+
+def next_moment(schedule: Schedule, after: datetime) -> datetime | None:
+    """Its first moment after `after`; None if there is none."""
+    return next(upcoming(schedule, after), None)
+
+
+def delay(schedule: Schedule, moment: datetime) -> timedelta:
+    """How long after a moment its run starts: always the same for the same schedule and moment."""
+    if not schedule.jitter:
+        return timedelta()
+    text = f"{schedule.name}:{int(moment.timestamp() * 1000)}"
+    part = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
+    return timedelta(milliseconds=int(part * schedule.jitter * 1000))
+
+
+def _moments(schedule: Schedule, after: datetime) -> Iterator[datetime]:
+    if schedule.kind == "cron":
+        crons = [parse_cron(expression) for expression in schedule.cron]
+        yield from following(crons, zone_of(schedule.zone), after)
+    elif schedule.kind == "every" and schedule.every > 0:
+        yield from _every(schedule, after)
+    elif schedule.kind == "once" and schedule.at is not None and schedule.at > after:
+        yield schedule.at.astimezone(UTC)
+
+
+def _every(schedule: Schedule, after: datetime) -> Iterator[datetime]:
+    """Whole spans of absolute time after the anchor, itself among them."""
+    anchor = (schedule.start or schedule.created or after).astimezone(UTC).replace(microsecond=0)
+    span = timedelta(seconds=schedule.every)
+    number = max((after - anchor) // span + 1, 0)
+    try:
+        while True:
+            yield anchor + number * span
+            number += 1
+    except OverflowError:  # the calendar has an end
+        return
