@@ -9,6 +9,8 @@ from typing import ClassVar
 
 from textual import work
 from textual.binding import Binding, BindingType
+from textual.command import Provider
+from textual.theme import Theme
 
 from backend.api.wire import EventView
 from khantui.api.address import Address, parse
@@ -22,6 +24,7 @@ from khantui.screens import acts
 from khantui.screens.host import Host
 from khantui.screens.text import TextPage
 from khantui.screens.view import View
+from khantui.state import settings
 from khantui.state.link import Link
 from khantui.state.overview import Overview
 from khantui.theme import THEMES, defaults
@@ -30,8 +33,16 @@ MOST_VIEWS = 30  # screens kept below the present one
 MOST_PLACES = 200  # commands remembered for [ and ]
 
 
+def _everything() -> type[Provider]:
+    from khantui.palette import Everything
+
+    return Everything
+
+
 class KhantuiApp(Host):
     """`khantui`, on a terminal."""
+
+    COMMANDS = {_everything}  # noqa: RUF012  as Textual declares it
 
     CSS_PATH = Path(__file__).parent / "khantui.tcss"
     TITLE = "khantui"
@@ -55,13 +66,19 @@ class KhantuiApp(Host):
         self._was_away = False
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = "khantui-dark"
+        chosen = settings.load().theme
+        self.theme = chosen if chosen in self.available_themes else "khantui-dark"
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return defaults(self.current_theme.dark)
 
     def on_mount(self) -> None:
+        self.theme_changed_signal.subscribe(self, self._keep_theme)
         self._connect()
+
+    def _keep_theme(self, theme: Theme) -> None:
+        with contextlib.suppress(OSError):  # it is dark again next time, and nothing worse
+            settings.keep(settings.Settings(theme.name))
 
     def _connect(self) -> None:
         self.link.listen(self._hear)
@@ -77,6 +94,7 @@ class KhantuiApp(Host):
         self.link.stop()
         self.link = Link(Client(parse(context.address), timeout=15.0, patience=0.0))
         self.overview, self.context, self.read_only = Overview(), name, context.read_only
+        self.who = None
         self._was_away, self._places, self._at = False, [], -1
         while len(self.screen_stack) > 1:
             self.pop_screen()
@@ -108,6 +126,8 @@ class KhantuiApp(Host):
             self.overview.load(pipelines, schedules, running)
             self.overview.hear(self._meanwhile)
             self.tell_screens()
+            self.who = await self.link.ask(lambda c: c.whoami())
+            self.screen.refresh_bindings()
 
     def _hear(self, events: Sequence[EventView]) -> None:
         self._meanwhile += events

@@ -77,6 +77,19 @@ def _schedules(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
     return Schedules(command, rest)
 
 
+def _schedule(app: KhantuiApp, command: str, rest: str) -> None:
+    from khantui.screens import acts
+
+    if rest in app.overview.schedules:
+        if app.allows("edit_schedule"):
+            acts.edit_schedule(app, rest)
+    elif not rest or rest in app.overview.pipelines:
+        if app.allows("new_schedule"):
+            acts.new_schedule(app, rest)
+    else:
+        app.notify(f"there is no schedule and no pipeline {rest!r}", severity="warning", markup=False)
+
+
 def _pulse(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
     from khantui.screens.pulse import Pulse
 
@@ -135,6 +148,7 @@ def _theme(app: KhantuiApp, command: str, rest: str) -> None:
 def _read_only(app: KhantuiApp, command: str, rest: str) -> None:
     app.read_only = rest != "off"
     app.tell_screens()
+    app.screen.refresh_bindings()
 
 
 def _quit(app: KhantuiApp, command: str, rest: str) -> None:
@@ -151,6 +165,7 @@ COMMANDS: dict[str, Open] = {
     "pipelines": _pipelines,
     "pipeline": _pipeline,
     "schedules": _schedules,
+    "schedule": _schedule,
     "pulse": _pulse,
     "grid": _grid,
     "run": _run,

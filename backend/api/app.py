@@ -25,8 +25,8 @@ from backend.api import (
     system,
 )
 from backend.api.call import Answered, Call, answer
-from backend.api.identity import identify
-from backend.api.operations import OPERATIONS, Handler
+from backend.api.identity import identify, permit
+from backend.api.operations import OPERATIONS, Handler, Role
 from backend.api.services import Services
 from backend.api.wire import API
 from backend.errors import InvalidRequest
@@ -42,26 +42,34 @@ def create_app(services: Services) -> Starlette:
         """The OpenAPI document"""
         return answer(openapi.document())
 
-    routes = [_route(services, API + o.path, o.method, o.id, o.handler, o.query) for o in OPERATIONS]
+    routes = [_route(services, API + o.path, o.method, o.id, o.handler, o.role, o.query) for o in OPERATIONS]
     outside: list[tuple[str, Handler]] = [
         ("/healthz", system.healthz),
         ("/readyz", system.readyz),
         ("/metrics", system.metrics),
         ("/openapi.json", described),
     ]
-    routes += [_route(services, path, "GET", path[1:], handler) for path, handler in outside]
+    routes += [_route(services, path, "GET", path[1:], handler, "anyone") for path, handler in outside]
     return Starlette(routes=_gathered(routes), exception_handlers={HTTPException: problems.handle})
 
 
 def _route(
-    services: Services, path: str, method: str, name: str, handler: Handler, query: Collection[str] | None = None
+    services: Services,
+    path: str,
+    method: str,
+    name: str,
+    handler: Handler,
+    role: Role,
+    query: Collection[str] | None = None,
 ) -> Route:
     async def endpoint(request: Request) -> Response:
         began = time.perf_counter()
         try:
             if query is not None:
                 _check(name, request, query)
-            response = await handler(Call(request, services, identify(request), name))
+            who = identify(request)
+            permit(who, name, role)
+            response = await handler(Call(request, services, who, name))
         except Answered as before:
             response = before.response
         except Exception as error:

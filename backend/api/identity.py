@@ -13,16 +13,31 @@ from pathlib import Path
 from msgspec import Struct
 from starlette.requests import Request
 
+from backend.api.operations import ROLES, Role
 from backend.errors import NotAllowed
 
 _HOSTS = frozenset(("localhost", "127.0.0.1", "[::1]", "khantui", ""))
 
 
 class Identity(Struct, frozen=True):
-    """Who asks, and from where."""
+    """Who asks, from where, and in which role. Whoever is let in here owns the daemon, and may do everything."""
 
     name: str
     origin: str
+    role: Role = "admin"
+
+    def may(self, role: Role) -> bool:
+        """Whether what asks for `role` is allowed."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+
+def permit(who: Identity, operation: str, role: Role) -> None:
+    """The one check of what a role may do. Raises NotAllowed."""
+    if not who.may(role):
+        raise NotAllowed(
+            f"{operation} is for the role {role} and above; {who.name} has the role {who.role}",
+            hint="whoever runs this daemon gives roles",
+        )
 
 
 def identify(request: Request) -> Identity:

@@ -1,9 +1,9 @@
-"""The table of operations: routing, the OpenAPI document and, later, permissions come from this one place."""
+"""The table of operations: routing, the OpenAPI document and permissions come from this one place."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from msgspec import Struct
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from backend.api.call import Call
 
 Role = Literal["anyone", "viewer", "operator", "editor", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)  # each may do what those before it may
 Handler = Callable[["Call"], Awaitable["Response"]]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 from starlette.responses import Response
@@ -12,7 +12,15 @@ from backend.api import cursor
 from backend.api.call import Call, answer
 from backend.api.operations import PAGING, operation
 from backend.api.views import run_view
-from backend.api.wire import Page, PauseSchedule, PutSchedule, RunView, ScheduleView
+from backend.api.wire import (
+    FiringView,
+    ForesightView,
+    Page,
+    PauseSchedule,
+    PutSchedule,
+    RunView,
+    ScheduleView,
+)
 from backend.errors import InvalidRequest, NotFound
 from backend.run.create import new_run, zone_of
 from backend.run.ids import new_id
@@ -28,6 +36,7 @@ from backend.store.codec import decode, encode
 from backend.store.records import create_run
 
 AHEAD = 5  # firings that a list shows
+FAR = 1000  # firings that are gone through for a change of the clocks
 
 
 @operation("GET", "/schedules", answer=Page, items=ScheduleView, query={**PAGING, "pipeline": "of this pipeline"})
@@ -60,16 +69,8 @@ async def put_schedule(call: Call) -> Response:
     for _ in range(5):
         found = await services.store.get(keys.schedule(name))
         old = decode(found.value, Schedule) if found else None
-        schedule = Schedule(
-            name=name,
-            pipeline=body.pipeline,
-            kind=body.kind,
-            cron=body.cron,
-            zone=body.zone,
-            at=_aware(body.at, body.zone),
-            after=body.after,
-            parameters=body.parameters,
-            catch_up=body.catch_up,
+        schedule = replace(
+            _asked(name, body),
             paused=old.paused if old else False,
             paused_by=old.paused_by if old else "",
             paused_reason=old.paused_reason if old else "",
@@ -87,6 +88,41 @@ async def put_schedule(call: Call) -> Response:
         if revision is not None:
             return answer(await _view(call, schedule, revision))
     raise call.conflict(f"schedule {name}")
+
+
+@operation("POST", "/schedules/{name}/preview", body=PutSchedule, answer=ForesightView, query={"n": "how many (5)"})
+async def foresee_schedule(call: Call) -> Response:
+    """What a schedule would do if it were stored so: its firings, and what else starts then; nothing is changed"""
+    body, services = await call.body(PutSchedule), call.services
+    schedule, now = _asked(call.name(), body), services.clock.now()
+    loaded = await services.catalogue.current(body.pipeline)
+    others = [s async for s in _all(call) if s.name != schedule.name]
+    check(schedule, others, now=now, pipeline=loaded.pipeline)
+    for cause in schedule.after:
+        await services.catalogue.head(cause)
+    firings = _next(schedule, now, call.number("n", 5, least=1, most=100))
+    views = tuple(FiringView(at, _beside(at, others)) for at in firings)
+    return answer(ForesightView(_when(schedule), views, _turned(schedule, now)))
+
+
+def _turned(schedule: Schedule, now: datetime) -> datetime | None:
+    """The first of the next firings at which the schedule's zone is another way from UTC than at the one before."""
+    zone = zone_of(schedule.zone)
+    times = _next(schedule, now, FAR)
+    offsets = [at.astimezone(zone).utcoffset() for at in times]
+    return next((at for at, here, before in zip(times[1:], offsets[1:], offsets, strict=False) if here != before), None)
+
+
+def _beside(at: datetime, others: list[Schedule]) -> tuple[str, ...]:
+    """The pipelines that other schedules start in the minute of `at`."""
+    minute = at.replace(second=0, microsecond=0)
+    before = minute - timedelta(seconds=1)  # what fires is looked for after a moment
+    found = set()
+    for other in others:
+        times = () if other.paused else _next(other, before, 1)
+        if times and times[0] < minute + timedelta(minutes=1):
+            found.add(other.pipeline)
+    return tuple(sorted(found))
 
 
 @operation("DELETE", "/schedules/{name}", status=204, role="editor")
@@ -216,6 +252,21 @@ async def _view(call: Call, schedule: Schedule, revision: int) -> ScheduleView:
         message=schedule.message,
         revision=revision,
         when=_when(schedule),
+    )
+
+
+def _asked(name: str, body: PutSchedule) -> Schedule:
+    """The schedule that a body asks for, as if there were none of that name."""
+    return Schedule(
+        name=name,
+        pipeline=body.pipeline,
+        kind=body.kind,
+        cron=body.cron,
+        zone=body.zone,
+        at=_aware(body.at, body.zone),
+        after=body.after,
+        parameters=body.parameters,
+        catch_up=body.catch_up,
     )
 
 

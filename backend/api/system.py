@@ -11,8 +11,8 @@ from starlette.responses import Response
 from backend import __version__
 from backend.api import cursor
 from backend.api.call import Call, answer
-from backend.api.operations import PAGING, operation
-from backend.api.wire import AuditView, DaemonView, ImageView, Page
+from backend.api.operations import OPERATIONS, PAGING, operation
+from backend.api.wire import AuditView, DaemonView, ImageView, Page, WhoView
 from backend.errors import StoreError
 from backend.store import keys
 from backend.store.codec import decode
@@ -35,6 +35,14 @@ async def get_daemon(call: Call) -> Response:
         store=store,
     )
     return answer(view)
+
+
+@operation("GET", "/whoami", answer=WhoView, role="anyone")
+async def get_whoami(call: Call) -> Response:
+    """Who asks, and what that role may do"""
+    who = call.who
+    refused: dict[str, str] = {o.id: o.role for o in OPERATIONS if not who.may(o.role)}
+    return answer(WhoView(who.name, who.origin, who.role, refused))
 
 
 @operation("GET", "/images", answer=Page, items=ImageView, query=PAGING)

@@ -230,6 +230,21 @@ class PutSchedule(Struct, frozen=True, forbid_unknown_fields=True):
     catch_up: CatchUp = "latest"
 
 
+class FiringView(Struct, frozen=True):
+    """A moment at which a schedule would fire; `beside` are other pipelines that start in the same minute."""
+
+    at: datetime
+    beside: tuple[str, ...]
+
+
+class ForesightView(Struct, frozen=True):
+    """What a schedule would do if it were stored so. `when` is for people: every Monday at 06:00."""
+
+    when: str
+    firings: tuple[FiringView, ...]
+    turned: datetime | None = None  # the first firing after the zone's clocks are changed, if that is not far
+
+
 class PauseSchedule(Struct, frozen=True, forbid_unknown_fields=True):
     """Body of POST /schedules/{name}/pause."""
 
@@ -382,6 +397,15 @@ class DaemonView(Struct, frozen=True):
     pid: int
     slots: int
     store: dict[str, Any]
+
+
+class WhoView(Struct, frozen=True):
+    """What answers `GET /whoami`: the caller as the daemon knows them."""
+
+    name: str
+    origin: str  # "unix", or an address
+    role: str
+    refused: dict[str, str]  # operations that the role may not ask for -> the role that may
 
 
 class AuditView(Struct, frozen=True):

@@ -16,6 +16,7 @@ from backend.api.wire import (
     ApplyPipeline,
     ArtifactView,
     DaemonView,
+    ForesightView,
     ImageView,
     LogHits,
     LogLineView,
@@ -34,6 +35,7 @@ from backend.api.wire import (
     StartRun,
     VersionDiff,
     VersionView,
+    WhoView,
 )
 from khantui.api.address import Address
 from khantui.api.http import Http, decode
@@ -58,6 +60,10 @@ class Client:
     def daemon(self) -> DaemonView:
         """Who answers."""
         return self.http.get(self.http.address.base + API, DaemonView)  # "" would be given a slash at its end
+
+    def whoami(self) -> WhoView:
+        """Who we are to the daemon, and what it would refuse us."""
+        return self.http.get("/whoami", WhoView)
 
     # pipelines
 
@@ -233,6 +239,14 @@ class Client:
         """The next firings of a schedule, at most `count`."""
         page = self.http.get(f"/schedules/{_part(name)}/preview", Page, n=count)
         return msgspec.convert(page.items, list[datetime])
+
+    def foresee(self, name: str, body: PutSchedule, count: int) -> ForesightView:
+        """What a schedule would do if it were stored so."""
+        return self.http.send("POST", f"/schedules/{_part(name)}/preview?n={count}", ForesightView, body)
+
+    def run_schedule(self, name: str) -> RunView:
+        """Start a run now, as the schedule would."""
+        return self.http.send("POST", f"/schedules/{_part(name)}/run", RunView)
 
     # what the daemon knows
 

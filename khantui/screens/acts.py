@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from backend.api.wire import RetryRun, RunView
+from backend.api.wire import RetryRun, RunView, ScheduleView
 from khantui.render.rows import short
-from khantui.screens.ask import Confirm, Trigger
+from khantui.screens.ask import Confirm, Line, Trigger
+from khantui.state.timing import Timing, free_name
 
 if TYPE_CHECKING:
     from khantui.screens.host import Host
@@ -24,8 +25,6 @@ def _named(runs: Sequence[RunView]) -> str:
 
 async def cancel(host: Host, runs: Sequence[RunView]) -> None:
     """Cancel those that have not ended, after a question."""
-    if not host.may_change():
-        return
     going = [r for r in runs if r.ended is None]
     if not going:
         host.notify("there is nothing to cancel: it has ended", markup=False)
@@ -38,8 +37,6 @@ async def cancel(host: Host, runs: Sequence[RunView]) -> None:
 
 async def retry(host: Host, runs: Sequence[RunView], body: RetryRun | None = None) -> None:
     """Run again what failed, in the version that it had."""
-    if not host.may_change():
-        return
     failed = [r for r in runs if r.ended is not None and (r.state != "succeeded" or body is not None)]
     if not failed:
         host.notify("there is nothing to retry: nothing in it has failed", markup=False)
@@ -57,7 +54,7 @@ async def retry(host: Host, runs: Sequence[RunView], body: RetryRun | None = Non
 
 async def trigger(host: Host, pipeline: str) -> RunView | None:
     """Start a run, after asking for parameters and the date."""
-    if not host.may_change():
+    if not host.allows("trigger"):  # it is also a command
         return None
     view = await host.ask(lambda c: c.pipeline(pipeline))
     version = await host.ask(lambda c: c.version(pipeline, view.version)) if view is not None else None
@@ -84,17 +81,76 @@ async def _readers(host: Host, pipeline: str) -> list[str]:
     return [s.pipeline for s in host.overview.schedules.values() if pipeline in s.after]
 
 
-async def pause_or_resume(host: Host, name: str) -> None:
-    """Pause a schedule, with the reason; or resume it."""
-    from khantui.screens.ask import Line
+async def pause_or_resume(host: Host, names: Sequence[str]) -> bool:
+    """Pause schedules, with one reason for all; or resume those that are paused. Whether anything was done."""
+    found = [s for name in names if (s := host.overview.schedules.get(name)) is not None]
+    paused = [s.name for s in found if s.paused]
+    active = [s.name for s in found if not s.paused]
+    if not found:
+        return False
+    if paused and not active:
+        done = [name for name in paused if await host.ask(lambda c, n=name: c.resume(n)) is not None]  # type: ignore[misc]
+        if done:
+            host.notify(f"{_some(done)} go{'es' * (len(done) == 1)} on", markup=False)
+        return bool(done)
+    what = f"pause {_some(active)}: why?"
+    reason = await host.push_screen_wait(Line(what, placeholder="for those who wonder; may be empty"))
+    if reason is None:
+        return False
+    done = [name for name in active if await host.ask(lambda c, n=name: c.pause(n, reason)) is not None]  # type: ignore[misc]
+    if done:
+        host.notify(f"{_some(done)} {'is' if len(done) == 1 else 'are'} paused", markup=False)
+    return bool(done)
+
+
+def _some(names: Sequence[str], word: str = "schedules") -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} {word}"
+
+
+async def run_now(host: Host, schedule: ScheduleView) -> RunView | None:
+    """Start a run as a schedule would, after a question."""
+    given = "\n".join(f"{name} = {value}" for name, value in schedule.parameters.items())
+    question = f"Run {schedule.pipeline} now, as {schedule.name} would?"
+    if not await host.push_screen_wait(Confirm(question, given, yes="run it", harmless=True)):
+        return None
+    started = await host.ask(lambda c: c.run_schedule(schedule.name))
+    if started is not None:
+        host.notify(f"{schedule.pipeline} {short(started.id)} is started", markup=False)
+    return started
+
+
+async def delete_schedules(host: Host, names: Sequence[str]) -> bool:
+    """Delete schedules, after a question. Whether anything was deleted."""
+    if not names:
+        return False
+    what = "the schedule " * (len(names) == 1) + _some(names)
+    details = "runs that they have started go on\n" + "\n".join(names[:10])
+    if not await host.push_screen_wait(Confirm(f"Delete {what}?", details, yes="delete")):
+        return False
+    gone = [name for name in names if await host.done(lambda c, n=name: c.delete_schedule(n))]  # type: ignore[misc]
+    if gone:
+        host.notify(f"{_some(gone)} {'is' if len(gone) == 1 else 'are'} deleted", markup=False)
+    return bool(gone)
+
+
+def new_schedule(host: Host, pipeline: str = "") -> None:
+    """Ask when a pipeline is to run, with a form."""
+    from khantui.screens.timing import ScheduleForm
+
+    names = sorted(host.overview.pipelines)
+    if not names:
+        host.notify("there is no pipeline yet that a schedule could start: :new makes one", markup=False)
+        return
+    chosen = pipeline if pipeline in names else names[0]
+    host.push_screen(ScheduleForm(Timing(free_name(chosen, host.overview.schedules), chosen)))
+
+
+def edit_schedule(host: Host, name: str) -> None:
+    """Change a schedule, with its firings before and after side by side."""
+    from khantui.screens.timing import ScheduleForm
 
     schedule = host.overview.schedules.get(name)
-    if schedule is None or not host.may_change():
-        return
-    if schedule.paused:
-        if await host.ask(lambda c: c.resume(name)) is not None:
-            host.notify(f"{name} goes on", markup=False)
-        return
-    reason = await host.push_screen_wait(Line(f"pause {name}: why?", placeholder="for those who wonder; may be empty"))
-    if reason is not None and await host.ask(lambda c: c.pause(name, reason)) is not None:
-        host.notify(f"{name} is paused", markup=False)
+    if schedule is None:
+        host.notify(f"there is no schedule {name!r} (any more)", severity="warning", markup=False)
+    else:
+        host.push_screen(ScheduleForm(Timing.of(schedule), schedule))

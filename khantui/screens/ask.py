@@ -16,7 +16,7 @@ from khantui.screens.host import title
 
 
 class Confirm(ModalScreen[bool]):
-    """Whether to do what cannot be undone. The question names what will happen; `no` has the focus."""
+    """Whether to do what is named. `no` has the focus, unless it is harmless: what cannot be undone is asked so."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,n,q", "answer(False)", "no"),
@@ -24,9 +24,9 @@ class Confirm(ModalScreen[bool]):
         Binding("left,right,h,l", "other", show=False),
     ]
 
-    def __init__(self, question: str, details: str = "", *, yes: str = "yes") -> None:
+    def __init__(self, question: str, details: str = "", *, yes: str = "yes", harmless: bool = False) -> None:
         super().__init__()
-        self._question, self._details, self._yes = question, details, yes
+        self._question, self._details, self._yes, self._harmless = question, details, yes, harmless
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog"):
@@ -35,10 +35,12 @@ class Confirm(ModalScreen[bool]):
                 yield Static("\n".join(map(visible, self._details.split("\n"))), markup=False)
             with Horizontal(classes="buttons"):
                 yield Button("no  (n)", id="no", compact=True)
-                yield Button(f"{self._yes}  (y)", id="yes", variant="error", compact=True)
+                yield Button(
+                    f"{self._yes}  (y)", id="yes", variant="primary" if self._harmless else "error", compact=True
+                )
 
     def on_mount(self) -> None:
-        self.query_one("#no").focus()
+        self.query_one("#yes" if self._harmless else "#no").focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         self.dismiss(event.button.id == "yes")

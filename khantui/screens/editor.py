@@ -355,8 +355,6 @@ class Editor(View):
     @work(group="apply", exclusive=True)
     async def action_apply(self) -> None:
         """Show what would change, ask, and store it."""
-        if not self.host.may_change():
-            return
         draft = self.draft
         if draft.errors:
             first = next(f for f in draft.report.findings if f.severity is Severity.ERROR)

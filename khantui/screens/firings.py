@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime
 from typing import ClassVar, cast
-from zoneinfo import ZoneInfo
 
 from textual import work
 from textual.app import ComposeResult
@@ -16,23 +15,30 @@ from textual.content import Content
 
 from backend.api.wire import ScheduleView
 from khantui.errors import Failure
+from khantui.render.firings import firing_lines
 from khantui.render.live import live_schedule_columns
-from khantui.render.moments import ago
 from khantui.render.table import Column
 from khantui.render.text import visible
 from khantui.screens import acts
 from khantui.screens.host import Host
+from khantui.screens.rights import Guarded
 from khantui.state.rows import ListRows
-from khantui.widgets.line_view import Line, LineView
+from khantui.widgets.line_view import LineView
 from khantui.widgets.resource_table import ResourceTable
 
 _AHEAD = 20  # firings
 
 
-class FiringsPanel(Vertical):
+class FiringsPanel(Guarded, Vertical):
     """The schedules that start a pipeline."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("s", "pause", "pause/resume")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "new_schedule", "new"),
+        Binding("e", "edit_schedule", "edit the schedule"),
+        Binding("s", "pause", "pause/resume"),
+        Binding("t", "run_now", "run now"),
+        Binding("ctrl+d", "delete_schedule", "delete", show=False),
+    ]
 
     def __init__(self, pipeline: str, *, id: str) -> None:
         super().__init__(id=id)
@@ -41,7 +47,7 @@ class FiringsPanel(Vertical):
         self._drawn: ScheduleView | None = None
 
     def compose(self) -> ComposeResult:
-        empty = "nothing starts it by itself: khantui schedule makes a schedule"
+        empty = "nothing starts it by itself: n makes a schedule"
         yield ResourceTable[ScheduleView](self._columns, lambda s: s.name, id="schedule-table", empty=empty)
         with Vertical(id="ahead", classes="panel"):
             yield LineView(id="firings")
@@ -102,28 +108,27 @@ class FiringsPanel(Vertical):
         if isinstance(message.row, ScheduleView):
             self.host.go(f"runs schedule={message.row.name}")
 
+    def action_new_schedule(self) -> None:
+        """One more schedule for the pipeline."""
+        acts.new_schedule(self.host, self._pipeline)
+
+    def action_edit_schedule(self) -> None:
+        """When it fires, and with what."""
+        if (schedule := self.table.current) is not None:
+            acts.edit_schedule(self.host, schedule.name)
+
     @work(group="act")
     async def action_pause(self) -> None:
         """Pause it, or have it go on."""
+        await acts.pause_or_resume(self.host, self.table.chosen())
+
+    @work(group="act")
+    async def action_run_now(self) -> None:
+        """Start a run as it would."""
         if (schedule := self.table.current) is not None:
-            await acts.pause_or_resume(self.host, schedule.name)
+            await acts.run_now(self.host, schedule)
 
-
-def firing_lines(times: Sequence[datetime], zone: str, now: datetime) -> list[Line]:
-    """One line a firing: in the schedule's zone, in UTC where that differs, and how long until then."""
-    there = _zone(zone)
-    lines: list[Line] = []
-    for time in times:
-        local, utc = time.astimezone(there), time.astimezone(UTC)
-        line = [(f"{local:%a %d %b %Y %H:%M}", "")]
-        if local.utcoffset() != utc.utcoffset():
-            line.append((f"  ({utc:%H:%M} UTC)", "faint"))
-        lines.append([*line, (f"  {ago(time, now)}", "faint")])
-    return lines
-
-
-def _zone(name: str) -> tzinfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # a zone that this machine does not know
-        return UTC
+    @work(group="act")
+    async def action_delete_schedule(self) -> None:
+        """Delete it, after a question."""
+        await acts.delete_schedules(self.host, self.table.chosen())

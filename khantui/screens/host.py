@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from textual.actions import ActionParseResult
 from textual.app import App
 from textual.content import Content
+from textual.dom import DOMNode
 
+from backend.api.wire import WhoView
 from khantui.api.client import Client
 from khantui.errors import Failure
 from khantui.render.text import visible
+from khantui.screens.rights import OPERATIONS
 from khantui.state.link import Link
 from khantui.state.overview import Overview
 
@@ -26,6 +30,7 @@ class Host(App[int]):
     read_only = False
     context = ""  # the name of the daemon, if it has one
     commands: tuple[str, ...] = ()
+    who: WhoView | None = None  # as the daemon knows us; None while that is not known
 
     @property
     def moment(self) -> datetime:
@@ -48,6 +53,15 @@ class Host(App[int]):
             self.say(failure)
             return None
 
+    async def done(self, call: Callable[[Client], None]) -> bool:
+        """Whether the daemon did what has no answer; its refusal is shown."""
+
+        def through(client: Client) -> bool:
+            call(client)
+            return True
+
+        return bool(await self.ask(through))
+
     def say(self, failure: Failure) -> None:
         """Show what went wrong and what to do."""
         self.notify(
@@ -57,11 +71,36 @@ class Host(App[int]):
             markup=False,
         )
 
-    def may_change(self) -> bool:
-        """Whether changes are allowed; says so if they are not."""
+    def refusal(self, action: str) -> str:
+        """Why an action of a screen is not allowed here; empty if it is, or only looks."""
+        operation = OPERATIONS.get(action, "")
+        if not operation:
+            return ""
         if self.read_only:
-            self.notify("read-only: nothing is changed from here (:readonly off)", severity="warning", markup=False)
-        return not self.read_only
+            return "read-only: nothing is changed from here (:readonly off)"
+        who = self.who
+        if who is None or operation not in who.refused:
+            return ""
+        return f"not for the role {visible(who.role)}, which {visible(who.name)} has here: {who.refused[operation]} may"
+
+    def allows(self, action: str) -> bool:
+        """Whether an action is allowed; says why if it is not."""
+        reason = self.refusal(action)
+        if reason:
+            self.notify(reason, severity="warning", markup=False)
+        return not reason
+
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """As Textual does it; a key that is shown as disabled says why."""
+        name = action.partition("(")[0] if isinstance(action, str) else action[1]
+        if not self.allows(name.rpartition(".")[2]):
+            return True
+        return await super().run_action(action, default_namespace, namespaces)
 
 
 def title(text: str) -> Any:

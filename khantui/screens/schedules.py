@@ -13,7 +13,6 @@ from backend.api.wire import ScheduleView
 from khantui.render.live import live_schedule_columns
 from khantui.render.table import Column
 from khantui.screens import acts
-from khantui.screens.ask import Confirm
 from khantui.screens.listing import Listing
 from khantui.state.rows import ListRows
 
@@ -26,15 +25,17 @@ class Schedules(Listing[ScheduleView]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "open", show=False),
+        Binding("n", "new_schedule", "new"),
+        Binding("e", "edit_schedule", "edit"),
         Binding("s", "pause", "pause/resume"),
-        Binding("t", "trigger", "run now"),
+        Binding("t", "run_now", "run now"),
         Binding("l", "last", "last run"),
-        Binding("ctrl+d", "delete", "delete", show=False),
+        Binding("ctrl+d", "delete_schedule", "delete", show=False),
         Binding("N", "sort('SCHEDULE')", "sort by name", show=False),
         Binding("A", "sort('NEXT')", "sort by next", show=False),
     ]
     TITLE_WORD = "Schedules"
-    EMPTY = "there is no schedule yet: khantui schedule PIPELINE --cron '0 6 * * *' --tz Europe/Paris"
+    EMPTY = "there is no schedule yet: n makes one"
     FAULTS = "state=failed"
     SORTS: ClassVar[dict[str, Callable[[Any], Any]]] = {
         "SCHEDULE": lambda s: s.name,
@@ -67,29 +68,32 @@ class Schedules(Listing[ScheduleView]):
         if (schedule := self.table.current) is not None and schedule.last_run:
             self.host.go(f"run {schedule.last_run}")
 
+    def action_new_schedule(self) -> None:
+        """A schedule for the pipeline of the one at the cursor, or for another."""
+        at = self.table.current
+        acts.new_schedule(self.host, at.pipeline if at is not None else "")
+
+    def action_edit_schedule(self) -> None:
+        """When it fires, and with what."""
+        if (schedule := self.table.current) is not None:
+            acts.edit_schedule(self.host, schedule.name)
+
     @work(group="act")
     async def action_pause(self) -> None:
-        """Pause it, or have it go on."""
-        for name in self.table.chosen():
-            await acts.pause_or_resume(self.host, name)
-        self.table.clear_marks()
+        """Pause what is marked, or have it go on."""
+        if await acts.pause_or_resume(self.host, self.table.chosen()):
+            self.table.clear_marks()
 
     @work(group="act")
-    async def action_trigger(self) -> None:
-        """Run its pipeline now."""
+    async def action_run_now(self) -> None:
+        """Start a run as the schedule would."""
         if (schedule := self.table.current) is not None:
-            await acts.trigger(self.host, schedule.pipeline)
+            await acts.run_now(self.host, schedule)
 
     @work(group="act")
-    async def action_delete(self) -> None:
+    async def action_delete_schedule(self) -> None:
         """Delete what is marked, after a question."""
-        names = self.table.chosen()
-        if not names or not self.host.may_change():
-            return
-        what = f"the schedule {names[0]}" if len(names) == 1 else f"{len(names)} schedules"
-        if await self.app.push_screen_wait(Confirm(f"Delete {what}?", "\n".join(names[:10]), yes="delete")):
-            for name in names:
-                await self.host.ask(lambda c, n=name: c.delete_schedule(n))  # type: ignore[misc]
+        if await acts.delete_schedules(self.host, self.table.chosen()):
             self.table.clear_marks()
 
 

@@ -18,11 +18,12 @@ from khantui.render.text import visible
 from khantui.screens.ask import Confirm
 from khantui.screens.host import Host
 from khantui.screens.page import LinesPage
+from khantui.screens.rights import Guarded
 from khantui.state.rows import ListRows
 from khantui.widgets.resource_table import ResourceTable
 
 
-class VersionsPanel(Vertical):
+class VersionsPanel(Guarded, Vertical):
     """The list of them, newest first, and what can be done with one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -105,7 +106,7 @@ class VersionsPanel(Vertical):
     async def action_roll_back(self) -> None:
         """Make a version the current one again, after a question."""
         row, now = self.table.current, self.current()
-        if row is None or not now or not self.host.may_change():
+        if row is None or not now:
             return
         if row.version == now:
             self.notify(f"v{now} is the current version", markup=False)

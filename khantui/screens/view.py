@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, cast
+from typing import ClassVar, NamedTuple, cast
 
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Input, Static, TextArea
@@ -15,6 +16,7 @@ from backend.api.wire import EventView
 from khantui.render.moments import ago
 from khantui.render.text import visible
 from khantui.screens.host import Host
+from khantui.screens.rights import Guarded
 from khantui.widgets.heading import Heading
 from khantui.widgets.prompt import Kind, Prompt
 
@@ -22,7 +24,24 @@ from khantui.widgets.prompt import Kind, Prompt
 _NAMING = frozenset(["run", "log", "why", "describe", "artifacts", "pipeline", "grid", "trigger", "edit"])
 
 
-class View(Screen[None]):
+# actions that every screen has
+_EVERYWHERE = frozenset(
+    ("prompt('command')", "prompt('filter')", "help", "back", "leave", "step(-1)", "step(1)", "refresh")
+)
+
+
+class Key(NamedTuple):
+    """What some keys do: the action of a node. `refused` is why it is not to be had."""
+
+    keys: tuple[str, ...]  # as they are written
+    what: str
+    action: str
+    node: DOMNode
+    refused: str
+    group: int
+
+
+class View(Guarded, Screen[None]):
     """A full screen. `command` is how one gets here again."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -134,7 +153,9 @@ class View(Screen[None]):
     # keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return not (action == "prompt" and isinstance(self.focused, (Input, TextArea)))
+        if action == "prompt" and isinstance(self.focused, (Input, TextArea)):
+            return False
+        return super().check_action(action, parameters)
 
     def action_prompt(self, kind: Kind) -> None:
         """Ask for a command or a filter."""
@@ -199,14 +220,26 @@ class View(Screen[None]):
         """Which keys do what here."""
         from khantui.screens.help import Help
 
-        self.app.push_screen(Help(self.keys(), self.command.split(" ")[0]))
+        keys = [(" ".join(key.keys), key.what + (f" · {key.refused}" if key.refused else "")) for key in self.keys()]
+        self.app.push_screen(Help(keys, self.command.split(" ")[0]))
 
-    def keys(self) -> list[tuple[str, str]]:
-        """Each key of this screen and what it does, in words."""
-        found: dict[str, str] = {}
-        for node in (self.focused, self) if self.focused is not None else (self,):
-            for bindings in node._bindings.key_to_bindings.values():
+    def keys(self) -> list[Key]:
+        """What keys do here: what this screen is for at first, then what is everywhere, moving about last."""
+        taken: set[str] = set()
+        found: dict[tuple[int, str], Key] = {}
+        nodes = self.focused.ancestors_with_self if self.focused is not None else [self]
+        for node in nodes:
+            for key, bindings in () if isinstance(node, App) else node._bindings.key_to_bindings.items():
                 for binding in bindings:
-                    if binding.description[:1].islower() or binding.description[:4] == "JSON":
-                        found.setdefault(self.app.get_key_display(binding), binding.description)
-        return list(found.items())
+                    if key in taken or not (binding.description[:1].islower() or binding.description[:4] == "JSON"):
+                        continue
+                    taken.add(key)
+                    place, shown = (id(node), binding.action), self.app.get_key_display(binding)
+                    known = found.get(place)
+                    if known is not None:
+                        found[place] = known._replace(keys=(*known.keys, shown))
+                        continue
+                    group = 2 if not isinstance(node, (View, Guarded)) else 1 if binding.action in _EVERYWHERE else 0
+                    refused = self.host.refusal(binding.action.partition("(")[0])
+                    found[place] = Key((shown,), binding.description, binding.action, node, refused, group)
+        return sorted(found.values(), key=lambda key: key.group)

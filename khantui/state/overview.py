@@ -90,6 +90,16 @@ class Overview:
         ]
         return took, sorted(took)[len(took) // 2] if took else None
 
+    def took(self, pipeline: str) -> float | None:
+        """How long the last good runs of a pipeline took, in the middle, in seconds; None if there is none."""
+        view = self.pipelines.get(pipeline)
+        took = sorted(
+            (r.ended - r.started).total_seconds()
+            for r in (view.last if view is not None else ())
+            if r.started and r.ended and r.state == "succeeded"
+        )
+        return took[len(took) // 2] if took else None
+
     def failing(self) -> list[RunView]:
         """The newest ended run of each pipeline where that has failed, newest first."""
         found = []

@@ -57,7 +57,7 @@ class Field(Vertical):
             yield Select(options, value=str(asked.value) if asked.value else Select.NULL, compact=True)
         else:
             chosen = set(asked.value)
-            choices = [(_marked(shown, value in chosen), value, value in chosen) for shown, value in asked.choices]
+            choices = [(marked(shown, value in chosen), value, value in chosen) for shown, value in asked.choices]
             listed = SelectionList[str](*choices, compact=True)
             listed.styles.height = max(1, min(8, len(choices)))
             yield listed
@@ -91,7 +91,7 @@ class Field(Vertical):
         event.stop()
         chosen = list(event.selection_list.selected)
         for index, (shown, value) in enumerate(self.asked.choices):
-            event.selection_list.replace_option_prompt_at_index(index, _marked(shown, value in chosen))
+            event.selection_list.replace_option_prompt_at_index(index, marked(shown, value in chosen))
         self._edited(chosen)
 
     def _edited(self, value: str | list[str]) -> None:
@@ -102,6 +102,6 @@ class Field(Vertical):
             self.post_message(self.Edited(self.asked.key, value))
 
 
-def _marked(shown: str, chosen: bool) -> str:
+def marked(shown: str, chosen: bool) -> str:
     """A choice with a mark: Textual's own is told by its colour alone."""
     return f"{'✔' if chosen else '·'} {visible(shown)}"

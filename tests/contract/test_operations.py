@@ -121,6 +121,14 @@ async def _schedules(api: Service) -> None:
     assert (await api.ask("GET", "/schedules/dawn")).json()["cron"] == ["0 6 * * *"]
     assert [s["name"] for s in (await api.ask("GET", "/schedules", pipeline="words")).json()["items"]] == ["dawn"]
     assert len((await api.ask("GET", "/schedules/dawn/preview", n="3")).json()["items"]) == 3
+    foreseen = (await api.ask("POST", "/schedules/dusk/preview", body, n="2")).json()
+    assert [f["beside"] for f in foreseen["firings"]] == [["words"], ["words"]]
+    assert foreseen["when"] == made["when"]
+    foreseen = (await api.ask("POST", "/schedules/dawn/preview", body)).json()
+    assert [(f["at"], f["beside"]) for f in foreseen["firings"]] == [(at, []) for at in made["next"]]
+    never = await api.ask("POST", "/schedules/dusk/preview", body | {"cron": ["0 6 30 2 *"]}, status=400)
+    assert "never fires" in never.json()["title"]
+    assert [s["name"] for s in (await api.ask("GET", "/schedules")).json()["items"]] == ["dawn"]  # nothing was stored
     assert (await api.ask("POST", "/schedules/dawn/pause", {"reason": "moves"})).json()["paused_reason"] == "moves"
     assert not (await api.ask("POST", "/schedules/dawn/resume")).json()["paused"]
     started = (await api.ask("POST", "/schedules/dawn/run")).json()
@@ -131,6 +139,8 @@ async def _schedules(api: Service) -> None:
 
 async def _system(api: Service) -> None:
     assert (await api.ask("GET", "")).json()["leader"]
+    who = (await api.ask("GET", "/whoami")).json()
+    assert (who["role"], who["origin"], who["refused"]) == ("admin", "unix", {})
     images = {i["name"]: i["available"] for i in (await api.ask("GET", "/images")).json()["items"]}
     assert images["shell"]
     assert not images["bigquery"]

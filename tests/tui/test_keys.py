@@ -229,9 +229,9 @@ async def test_help_is_searched_as_one_types(desk: Desk) -> None:
     async with app.run_test(size=WIDE) as pilot:
         await ready(pilot)
         await pilot.press("question_mark")
-        await until(pilot, lambda: isinstance(app.screen, Help) and "mark to here" in shown(app))
+        await until(pilot, lambda: isinstance(app.screen, Help) and "sort by logical time" in shown(app))
         await pilot.press(*"cancel")
-        await until(pilot, lambda: "mark to here" not in shown(app) and "cancel" in shown(app))
+        await until(pilot, lambda: "sort by logical time" not in shown(app) and "cancel" in shown(app))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, Runs))
 
@@ -307,10 +307,34 @@ async def test_themes(desk: Desk) -> None:
     app = desk.app()
     async with app.run_test(size=NARROW) as pilot:
         await ready(pilot)
-        for name in ("light", "contrast", "nord", "dark"):
+        for name in ("light", "contrast", "dark", "nord"):
             await say(pilot, f"theme {name}")
             await until(pilot, lambda name=name: app.theme.endswith(name))  # type: ignore[misc]
             assert "weekly-learners" in shown(app)
+    assert desk.app().theme == "nord"  # it is remembered
+
+
+async def test_the_palette_finds_what_can_be_done_and_gone_to(desk: Desk) -> None:
+    app = desk.app()
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot)
+        await until(pilot, lambda: app.overview.loaded)
+        await pilot.press("j", "ctrl+p")
+        await until(pilot, lambda: "failed only  ^z" in shown(app) and "retry  r" in shown(app))
+        await pilot.press(*"schedmond")
+        await until(pilot, lambda: "schedule monday-6" in shown(app) and "every Monday" in shown(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, Runs))
+        await pilot.press("ctrl+p", *"grid", "space", *"weekly")
+        await until(pilot, lambda: "runs and stages" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "4 stages × 4 runs" in shown(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, Runs))
+        await pilot.press("ctrl+p", *"descri")
+        await until(pilot, lambda: "describe" in shown(app))
+        await pilot.press("enter")  # an action of the screen below, on its cursor
+        await until(pilot, lambda: isinstance(app.screen, TextPage) and "analytics" in shown(app))
 
 
 @pytest.mark.parametrize("size", [NARROW, (200, 60)])

@@ -1,0 +1,34 @@
+"""Which action asks the daemon for which operation, so that what is refused is shown as such, and why, beforehand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from textual.dom import DOMNode
+
+if TYPE_CHECKING:
+    from khantui.screens.host import Host
+
+# action of a screen -> operation of the daemon. Actions that only look are not named here.
+OPERATIONS = {
+    "trigger": "start_run",
+    "retry": "retry_run",
+    "retry_from": "retry_run",
+    "cancel": "cancel_run",
+    "apply": "apply_pipeline",
+    "roll_back": "rollback_pipeline",
+    "delete_pipeline": "delete_pipeline",
+    "new_schedule": "put_schedule",
+    "edit_schedule": "put_schedule",
+    "delete_schedule": "delete_schedule",
+    "pause": "pause_schedule",
+    "run_now": "run_schedule",
+}
+
+
+class Guarded(DOMNode):
+    """What has keys for such actions: those that are refused are shown as disabled."""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """None: shown, but not to be had; `Host.run_action` says why when the key is pressed."""
+        return None if cast("Host", self.app).refusal(action) else True

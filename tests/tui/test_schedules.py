@@ -1,0 +1,132 @@
+"""Schedules by keys: made, changed with their firings side by side, stopped, run and deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from textual.widgets import Input, Select
+
+from khantui.screens.ask import Confirm, Line
+from khantui.screens.runs import Runs
+from khantui.screens.schedules import Schedules
+from khantui.screens.timing import ScheduleForm
+from tests.tui.conftest import shown, told, until
+from tests.tui.desk import Desk
+
+pytestmark = pytest.mark.slow
+WIDE, NARROW = (130, 40), (80, 24)
+
+
+def stored(desk: Desk, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = desk.do(desk.ask("GET", f"/schedules/{name}")).json()
+    return found
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_an_edit_shows_the_firings_before_and_after(desk: Desk, size: tuple[int, int]) -> None:
+    app = desk.app("schedules")
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "monday-6" in shown(app))
+        await pilot.press("e")
+        await until(pilot, lambda: "after this change" in shown(app))
+        cron = app.screen.query_one("#cron", Input)
+        assert app.focused is cron
+        cron.value = "30 6 * * MON"
+        await until(pilot, lambda: "Mon 30 Nov 2026 06:30 (14:30 UTC)" in shown(app))
+        text = shown(app)
+        assert "Mon 30 Nov 2026 06:00 (14:00 UTC)" in text
+        assert "earlier in UTC: summer time" in text
+        cron.value = "30 6 * *"
+        await until(pilot, lambda: "has 4 fields instead of five" in shown(app))
+        assert stored(desk, "monday-6")["cron"] == ["0 6 * * MON"]  # nothing is stored by looking
+        cron.value = "0 6 * * MON"
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, Schedules))
+
+
+async def test_a_schedule_is_made_changed_run_stopped_and_deleted(desk: Desk) -> None:
+    app = desk.app("pipeline regions")
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "1 stage in 1 level" in shown(app))
+        await pilot.press("5")
+        await until(pilot, lambda: "n makes a schedule" in shown(app))
+        await pilot.press("n")
+        await until(pilot, lambda: "a new schedule" in shown(app) and "every day at 06:00" in shown(app))
+        screen = app.screen
+        assert isinstance(screen, ScheduleForm)
+        screen.query_one("#times", Select).value = "0 6 * * MON"
+        screen.query_one("#zone", Input).value = "America/Los_Angeles"
+        await until(pilot, lambda: "every Monday at 06:00 (America/Los_Angeles)" in shown(app))
+        await until(pilot, lambda: "! weekly-learners starts then" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "regions" in shown(app) and not isinstance(app.screen, ScheduleForm))
+        assert stored(desk, "regions")["cron"] == ["0 6 * * MON"]
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, ScheduleForm))
+        app.screen.query_one("#kind", Select).value = "after"
+        await until(pilot, lambda: "it needs 'after'" in shown(app))
+        app.screen.query_one("#after").focus()
+        await pilot.press("space")
+        await until(pilot, lambda: "after etl-daily" in shown(app))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: not isinstance(app.screen, ScheduleForm))
+        assert stored(desk, "regions")["after"] == ["etl-daily"]
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, Line))
+        await pilot.press(*"moving", "enter")
+        await until(pilot, lambda: "paused by" in shown(app))
+        assert stored(desk, "regions")["paused_reason"] == "moving"
+        await pilot.press("s")
+        await until(pilot, lambda: not stored(desk, "regions")["paused"])
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, Confirm) and "as regions would" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "is started" in told(app))
+        await pilot.press("ctrl+d")
+        await until(pilot, lambda: isinstance(app.screen, Confirm) and "Delete the schedule regions?" in shown(app))
+        await pilot.press("y")
+        await until(pilot, lambda: "n makes a schedule" in shown(app))
+    names = [s["name"] for s in desk.do(desk.ask("GET", "/schedules")).json()["items"]]
+    assert names == ["monday-6"]
+
+
+async def test_marked_schedules_are_stopped_with_one_reason(desk: Desk) -> None:
+    for name in ("a", "b"):
+        body = {"pipeline": "regions", "kind": "cron", "cron": ["0 3 * * *"]}
+        desk.do(desk.ask("PUT", f"/schedules/{name}", body))
+    app = desk.app("schedules pipeline=regions")
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: app.screen.rows.count == 2)
+        await pilot.press("space", "space", "s")
+        await until(pilot, lambda: "pause 2 schedules: why?" in shown(app))
+        await pilot.press(*"cleaning", "enter")
+        await until(pilot, lambda: "2 schedules are paused" in told(app))
+        assert [stored(desk, n)["paused_reason"] for n in "ab"] == ["cleaning", "cleaning"]
+        await pilot.press("g", "space", "space", "ctrl+d")
+        await until(pilot, lambda: "Delete 2 schedules?" in shown(app))
+        await pilot.press("y")
+        await until(pilot, lambda: app.screen.rows.count == 0)
+
+
+async def test_what_is_written_stays_while_the_daemon_is_away(tmp_path: Any) -> None:
+    desk = Desk(tmp_path / "a")
+    desk.start()
+    desk.do(desk.furnish())
+    app = desk.app("schedules")
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "monday-6" in shown(app))
+        await pilot.press("e")
+        await until(pilot, lambda: "after this change" in shown(app))
+        desk.pause()
+        app.screen.query_one("#cron", Input).value = "30 6 * * MON"
+        await pilot.press("enter")
+        await until(pilot, lambda: "what is written here stays" in shown(app), 30)
+        desk.go_on()
+        await until(pilot, lambda: app.link.state == "live", 30)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Schedules))
+        assert stored(desk, "monday-6")["cron"] == ["30 6 * * MON"]
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Runs) and "[schedule=monday-6]" in shown(app))
+    desk.stop()
