@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+import httpx
 import msgspec
 
 from backend.api.wire import (
@@ -199,11 +200,17 @@ class Client:
         """Lines of the logs of all runs of a pipeline that match, the newest run first."""
         return self.http.get(f"/pipelines/{_part(name)}/log/search", LogHits, **query)
 
-    def artifact(self, run: str, view: ArtifactView) -> Iterator[bytes]:
-        """The content of an artifact, or of one instance's entry of it: a file's bytes, a folder as a tar."""
-        path = f"/runs/{_part(run)}/artifacts/{_part(view.name)}/content"
-        with self.http.stream(path, query={"entry": view.entry}) as response:
-            yield from response.iter_raw()
+    def artifact(self, run: str, view: ArtifactView, path: str = "") -> Iterator[bytes]:
+        """The content of an artifact, of one instance's entry of it, or of what is at `path` in it.
+
+        As it comes: a file's bytes, a folder as a tar.
+        """
+        where = f"/runs/{_part(run)}/artifacts/{_part(view.name)}/content"
+        try:
+            with self.http.stream(where, query={"entry": view.entry, "path": path}) as response:
+                yield from response.iter_raw(1 << 16)
+        except httpx.HTTPError as error:
+            raise Failure(f"the content of {view.name} did not come whole: {error}", "try it again") from error
 
     def artifacts(self, run: str) -> list[ArtifactView]:
         """What a run reads and writes."""
@@ -240,9 +247,9 @@ class Client:
         page = self.http.get(f"/schedules/{_part(name)}/preview", Page, n=count)
         return msgspec.convert(page.items, list[datetime])
 
-    def foresee(self, name: str, body: PutSchedule, count: int) -> ForesightView:
+    def foresee(self, name: str, body: PutSchedule) -> ForesightView:
         """What a schedule would do if it were stored so."""
-        return self.http.send("POST", f"/schedules/{_part(name)}/preview?n={count}", ForesightView, body)
+        return self.http.send("POST", f"/schedules/{_part(name)}/preview", ForesightView, body)
 
     def run_schedule(self, name: str) -> RunView:
         """Start a run now, as the schedule would."""

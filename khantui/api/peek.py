@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
-import httpx
-
-from backend.api.wire import ArtifactView
-from khantui.api.client import Client
 from khantui.errors import Failure
 
 MOST_NAMES = 1000
@@ -27,16 +21,6 @@ class Member(NamedTuple):
     target: str = ""
 
 
-def content(client: Client, run: str, view: ArtifactView, path: str = "") -> Iterator[bytes]:
-    """The content of an artifact, or of a file in it, as it comes: of a folder a tar. Raises Failure."""
-    where = f"/runs/{quote(run, safe='')}/artifacts/{quote(view.name, safe='')}/content"
-    try:
-        with client.http.stream(where, query={"entry": view.entry, "path": path}) as response:
-            yield from response.iter_raw(1 << 16)
-    except httpx.HTTPError as error:
-        raise Failure(f"the content of {view.name} did not come whole: {error}", "try it again") from error
-
-
 def beginning(parts: Iterator[bytes], most: int, stopped: Stopped) -> bytes:
     """At most so many bytes."""
     taken = bytearray()
@@ -45,18 +29,6 @@ def beginning(parts: Iterator[bytes], most: int, stopped: Stopped) -> bytes:
         if len(taken) >= most or stopped():
             break
     return bytes(taken[:most])
-
-
-def copy(parts: Iterator[bytes], target: Path, most: int, stopped: Stopped) -> bool:
-    """Write the content to a file; False if it is longer than `most` bytes or was stopped."""
-    written = 0
-    with target.open("wb") as file:
-        for part in parts:
-            written += len(part)
-            if written > most or stopped():
-                return False
-            file.write(part)
-    return True
 
 
 def members(parts: Iterator[bytes], stopped: Stopped) -> tuple[list[Member], bool]:

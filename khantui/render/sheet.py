@@ -16,7 +16,7 @@ _COLUMNS = 200  # that are shown
 _WIDEST = 40  # columns of the screen, for one of the table
 _LOOKED_AT = 30  # rows, to find out what separates them
 _GAP = "  "
-_NUMBER = re.compile(r"\s*[-+]?(?:\d[\d,_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*%?\s*|nan|inf|-inf|NA|NULL", re.IGNORECASE)
+NUMBER = re.compile(r"\s*[-+]?(?:\d[\d,_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*%?\s*|nan|inf|-inf|NA|NULL", re.IGNORECASE)
 _SEPARATORS = "\t,;|"
 
 
@@ -64,7 +64,7 @@ def parsed(text: str, separator: str, *, cut: bool) -> list[list[str]]:
 
 def header(rows: Sequence[Sequence[str]]) -> bool:
     """Whether the first row says what stands below it: it has no number, and is nowhere empty."""
-    return bool(rows) and all(cell.strip() and not _NUMBER.fullmatch(cell) for cell in rows[0])
+    return bool(rows) and all(cell.strip() and not NUMBER.fullmatch(cell) for cell in rows[0])
 
 
 def sheet(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Sheet:
@@ -78,7 +78,7 @@ def sheet(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Sheet:
         cells = [row[i] for row in grid]
         widths.append(min(_WIDEST, max(width(titles[i]), *map(width, cells), 1)))
         filled = [cell for cell in cells if cell]
-        right.append(bool(filled) and all(_NUMBER.fullmatch(cell) for cell in filled))
+        right.append(bool(filled) and all(NUMBER.fullmatch(cell) for cell in filled))
     lines = [
         _GAP.join(pad(crop(cell, w), w, r) for cell, w, r in zip(row, widths, right, strict=True)).rstrip(" ")
         for row in (titles, *grid)

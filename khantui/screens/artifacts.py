@@ -217,10 +217,10 @@ class Artifacts(Listing[ArtifactView]):
 
     def action_other(self) -> None:
         """Between the list and the preview."""
-        if self.panel.view.has_focus:
+        if self.panel.body.has_focus:
             self.focus_body()
         else:
-            self.panel.view.focus()
+            self.panel.body.focus()
 
     def action_copy(self) -> None:
         """Put the content's hash on the clipboard."""

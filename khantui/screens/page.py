@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -11,8 +11,13 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 
+from khantui.render.protocols import Protocol
 from khantui.render.text import visible
 from khantui.widgets.line_view import Line, LineView
+from khantui.widgets.picture_view import PictureView
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class LinesPage(ModalScreen[None]):
@@ -42,3 +47,24 @@ class LinesPage(ModalScreen[None]):
         """Put it on the clipboard."""
         self.app.copy_to_clipboard(self.query_one("#lines", LineView).text)
         self.notify("copied", markup=False)
+
+
+class PicturePage(ModalScreen[None]):
+    """A picture on the whole screen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,v", "dismiss", "close")]
+
+    def __init__(self, title: str, picture: Image, protocol: Protocol) -> None:
+        super().__init__()
+        self._asked, self._picture, self._protocol = title, picture, protocol
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="page", classes="whole") as page:
+            page.border_title = Content(visible(self._asked))
+            page.border_subtitle = "esc close"
+            yield PictureView(id="whole-picture")
+
+    async def on_mount(self) -> None:
+        view = self.query_one("#whole-picture", PictureView)
+        view.focus()
+        await view.show(self._picture, self._protocol)

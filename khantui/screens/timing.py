@@ -27,7 +27,6 @@ from khantui.widgets.field import marked
 from khantui.widgets.line_view import LineView
 
 _QUIET = 0.2  # seconds without a key, after which the daemon is asked
-_AHEAD = 5  # firings
 _AS_WRITTEN = ""
 
 
@@ -192,9 +191,9 @@ class ScheduleForm(ModalScreen[bool]):
         try:
             if self._before is not None and self._was is None and not self._before.done:
                 old = self._begun.body()
-                self._was = await ask(lambda c: c.foresee(self._begun.name, old, _AHEAD))
+                self._was = await ask(lambda c: c.foresee(self._begun.name, old))
             body = timing.body()
-            would = await ask(lambda c: c.foresee(timing.name, body, _AHEAD))
+            would = await ask(lambda c: c.foresee(timing.name, body))
         except Failure as failure:
             if timing == self._timing:
                 self._tell(failure)

@@ -18,7 +18,9 @@ from khantui.render.preview import BEGINNING, Preview, preview, table
 from khantui.render.rows import artifact_name
 from khantui.render.sheet import ROWS
 from khantui.render.text import visible
-from khantui.state import parquet
+from khantui.state import duck
+
+LOOKED_INTO = 64 << 20  # bytes of a Parquet file that are fetched for what stands beside the list
 
 
 class Source(NamedTuple):
@@ -59,7 +61,7 @@ class Sample(NamedTuple):
 
 def fetch(client: Client, source: Source, stopped: Stopped) -> Sample:
     """Look at it. Raises Failure. When `stopped` says so the answer does not matter any more."""
-    parts = peek.content(client, source.run, source.artifact, source.path)
+    parts = client.artifact(source.run, source.artifact, source.path)
     if source.folder:
         return listed(*peek.members(parts, stopped))
     data = peek.beginning(parts, BEGINNING, stopped)
@@ -79,16 +81,18 @@ def listed(members: Sequence[Member], complete: bool) -> Sample:
 
 def _parquet(client: Client, source: Source, shown: Preview, stopped: Stopped) -> Preview:
     about = f"Parquet, {size(source.length)}"
-    if source.length > parquet.LARGEST:
-        return shown._replace(lines=[[(f"{about}: too large to look into from here", "faint")]])
-    if not parquet.program():
-        return shown._replace(lines=[[(f"{about}: shown as a table where DuckDB is installed", "faint")]])
+    if source.length > LOOKED_INTO:
+        return shown._replace(lines=[[(f"{about}: v fetches it, to page through it", "faint")]])
     with tempfile.TemporaryDirectory(prefix="khantui-") as folder:
         path = Path(folder, "content.parquet")
-        parts = peek.content(client, source.run, source.artifact, source.path)
-        found = parquet.read(path, ROWS) if peek.copy(parts, path, parquet.LARGEST, stopped) else None
+        with path.open("wb") as file:
+            for part in client.artifact(source.run, source.artifact, source.path):
+                if stopped():
+                    return shown
+                file.write(part)
+        found = duck.read(path, ROWS)
     if found is None:
-        return shown._replace(lines=[[(f"{about}: DuckDB cannot read it", "faint")]])
+        return shown._replace(lines=[[(f"{about}: it cannot be read, the file may be damaged", "faint")]])
     drawn = table(found.rows, "Parquet", more=found.total > ROWS, total=found.total, titled=True)
     return drawn._replace(said=f"{drawn.said}, {size(source.length)}")
 
@@ -99,7 +103,7 @@ def save(client: Client, source: Source, said: str) -> Path:
         target = Path(said).expanduser().absolute()
         if target.is_dir() and not source.folder:
             target = target / Path(source.title).name
-        parts = peek.content(client, source.run, source.artifact, source.path)
+        parts = client.artifact(source.run, source.artifact, source.path)
         (save_folder if source.folder else save_file)(parts, target)
     except (OSError, RuntimeError, ValueError) as error:  # no such home, a NUL in the path
         raise Failure(f"{visible(said)} was not written: {error}", "name another place") from error

@@ -334,7 +334,7 @@ async def test_the_palette_finds_what_can_be_done_and_gone_to(desk: Desk) -> Non
         await pilot.press("ctrl+p", *"descri")
         await until(pilot, lambda: "describe" in shown(app))
         await pilot.press("enter")  # an action of the screen below, on its cursor
-        await until(pilot, lambda: isinstance(app.screen, TextPage) and "analytics" in shown(app))
+        await until(pilot, lambda: isinstance(app.screen, TextPage) and "started by" in shown(app))
 
 
 @pytest.mark.parametrize("size", [NARROW, (200, 60)])

@@ -6,10 +6,8 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -71,13 +69,10 @@ class StandIn:
 
         return [of("notes", "file", 27), of("table", "file", 26), of("tree", "folder", 15)]
 
-    @contextmanager
-    def stream(self, path: str, query: dict[str, str]) -> Iterator[Any]:
-        name = path.split("/")[4]
-        inside = query.get("path", "")
-        self.streamed.append(f"{name}/{inside}".rstrip("/"))
-        content = tree() if (name, inside) == ("tree", "") else CONTENTS[f"{name}/{inside}".rstrip("/")]
-        yield SimpleNamespace(iter_raw=lambda size: iter([content]))
+    def artifact(self, run: str, view: ArtifactView, path: str = "") -> Iterator[bytes]:
+        name = f"{view.name}/{path}".rstrip("/")
+        self.streamed.append(name)
+        yield tree() if name == "tree" else CONTENTS[name]
 
     # pipelines
 
@@ -367,7 +362,7 @@ async def test_the_next_firings_of_its_schedules() -> None:
         await pilot.press("5")
         await settle(pilot)
         assert "every day at 06:00" in seen(app)
-        assert "Sat 28 Nov 2026 07:00  (06:00 UTC)  in 5d" in seen(app)
+        assert "Sat 28 Nov 2026 07:00 (06:00 UTC)  in 5d" in seen(app)
 
 
 async def test_the_keys_lead_on() -> None:

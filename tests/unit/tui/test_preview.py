@@ -17,7 +17,7 @@ from khantui.errors import Failure
 from khantui.render.jsontext import document_lines, highlighted, indented
 from khantui.render.preview import BEGINNING, TEXT, Preview, preview, table
 from khantui.render.text import visible, width
-from khantui.state import parquet
+from khantui.state import duck
 
 PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 640, 480) + b"\x08\x02\0\0\0"
 GIF = b"GIF89a" + struct.pack("<HH", 32, 16) + b"\0" * 20
@@ -259,10 +259,10 @@ def test_what_is_no_tar_cannot_be_listed() -> None:
 
 
 def test_the_answer_of_duckdb_is_taken_apart() -> None:
-    found = parquet.parse('count_star()\n1000\nid,"the, name"\n0,"a\nb"\n')
-    assert found == parquet.Rows(1000, [["id", "the, name"], ["0", "a\nb"]])
+    found = duck.parse('count_star()\n1000\nid,"the, name"\n0,"a\nb"\n')
+    assert found == duck.Rows(1000, [["id", "the, name"], ["0", "a\nb"]])
     for wrong in ("", "error\n", "count_star()\nx\nid\n", "\0"):
-        assert parquet.parse(wrong) is None
+        assert duck.parse(wrong) is None
 
 
 def test_parquet_rows_say_how_many_there_are() -> None:
