@@ -48,6 +48,14 @@ _CONTRAST = {
     "state-info": "#00ffff",
 }
 
+
+def _with_bars(states: dict[str, str], bar: str, ground: str) -> dict[str, str]:
+    """With scrollbars that are seen, and no more than that."""
+    bars = ("scrollbar", "scrollbar-hover", "scrollbar-active")
+    grounds = ("background", "background-hover", "background-active", "corner-color")
+    return {**states, **dict.fromkeys(bars, bar), **dict.fromkeys((f"scrollbar-{name}" for name in grounds), ground)}
+
+
 THEMES = (
     Theme(
         "khantui-dark",
@@ -62,7 +70,7 @@ THEMES = (
         warning="#e3b341",
         error="#ff6b68",
         dark=True,
-        variables=_DARK,
+        variables=_with_bars(_DARK, "#3f4650", "#1a1d22"),
     ),
     Theme(
         "khantui-light",
@@ -77,7 +85,7 @@ THEMES = (
         warning="#8a5a00",
         error="#c0232c",
         dark=False,
-        variables=_LIGHT,
+        variables=_with_bars(_LIGHT, "#b4bac2", "#f2f3f5"),
     ),
     Theme(
         "khantui-contrast",
@@ -92,7 +100,7 @@ THEMES = (
         warning="#ffff00",
         error="#ff5555",
         dark=True,
-        variables=_CONTRAST,
+        variables=_with_bars(_CONTRAST, "#ffffff", "#1f1f1f"),
     ),
 )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from khantui.render.moments import ago, duration
-from khantui.render.text import pad, visible, width
+from khantui.render.text import crop, pad, visible, width
 
 if TYPE_CHECKING:
     from backend.api.wire import ForesightView
@@ -56,9 +56,10 @@ def side_by_side(
     lines: list[Line] = []
     if before is not None:
         lines.append([(pad("now", left), "title"), ("after this change", "title")])
-        lines.append([(pad(visible(before.when), left), "faint"), (visible(after.when), "strong")])
+        was, will = crop(visible(before.when), left - 2), crop(visible(after.when), columns - left)
+        lines.append([(pad(was, left), "faint"), (will, "strong")])
     else:
-        lines.append([(visible(after.when), "strong")])
+        lines.append([(crop(visible(after.when), columns), "strong")])
     for i in range(max(len(old), len(new))):
         one = old[i] if i < len(old) else []
         other = new[i] if i < len(new) else []

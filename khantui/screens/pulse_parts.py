@@ -171,7 +171,7 @@ def _role(rate: float | None) -> str:
 
 
 def charts(buckets: Sequence[Bucket], columns: int, height: int, label: Callable[[Bucket], str]) -> list[Pieces]:
-    """The share that succeeded, above how many runs there were, above the axis."""
+    """The share that succeeded, above how long runs took, above how many there were, above the axis."""
     wide = max(1, columns // len(buckets))
     totals = [float(b.total) if b.known else None for b in buckets]
     peak = max((t for t in totals if t is not None), default=0.0)
@@ -180,10 +180,16 @@ def charts(buckets: Sequence[Bucket], columns: int, height: int, label: Callable
     for number, text in enumerate(rates):
         parts = [(text[i * wide : (i + 1) * wide], _role(b.rate)) for i, b in enumerate(buckets)]
         lines.append([(_side(number, height, "100%", "good"), "faint"), *parts])
-    if height > 2:
-        lines.append([])
-    for number, text in enumerate(chart(totals, height, columns)):
-        lines.append([(_side(number, height, f"{peak:,.0f}", "runs"), "faint"), (text, "info")])
+    took = [b.took for b in buckets]
+    longest = max((t for t in took if t is not None), default=0.0)
+    for values, top, word, role in (
+        (took, duration(longest) if longest else "", "took", ""),
+        (totals, f"{peak:,.0f}", "runs", "info"),
+    ):
+        if height > 2:
+            lines.append([])
+        for number, text in enumerate(chart(values, height, columns)):
+            lines.append([(_side(number, height, top, word), "faint"), (text, role)])
     lines.append([(" " * _LABEL + axis(buckets, wide, label), "faint")])
     return lines
 

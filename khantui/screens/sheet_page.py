@@ -58,7 +58,7 @@ class SheetPage(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="page", classes="whole") as page:
             page.border_title = Content(visible(self._source.title))
-            page.border_subtitle = "←→ sideways · g G ends · : row · c copy · esc close"
+            page.border_subtitle = "…"
             yield ResourceTable[Row](self._columns, lambda row: str(row[0]), id="rows")
 
     def on_mount(self) -> None:
@@ -102,10 +102,11 @@ class SheetPage(ModalScreen[None]):
         page.border_title = Content(
             visible(f"{self._source.title} · {sheet.count:,} rows, {len(sheet.titles)} columns")
         )
+        page.border_subtitle = "←→ sideways · g G ends · : row · c copy · esc close"
         self.read(0)
 
     def _tell(self, said: str) -> None:
-        if self.is_attached:
+        if self.is_attached and self._sheet is None:
             self.query_one("#page").border_subtitle = Content(visible(f"{said} · esc close"))
 
     def on_resource_table_in_view(self, message: ResourceTable.InView) -> None:

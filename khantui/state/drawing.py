@@ -58,7 +58,7 @@ def decoded(content: bytes) -> Image:
     except Failure:
         raise
     except Exception as error:  # whatever libraries make of a damaged file
-        raise Failure(f"it cannot be drawn: {error}") from error
+        raise Failure("it cannot be drawn: the file is damaged, or of a kind that is not known") from error
 
 
 def _drawn(content: bytes) -> bytes:

@@ -54,13 +54,17 @@ class Streak(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """What was started within an hour or a day. `known` is false where not all of it was asked for."""
+    """What was started within an hour or a day. `known` is false where not all of it was asked for.
+
+    `took` is how long what has succeeded or failed took, in the middle, in seconds.
+    """
 
     start: datetime
     total: int = 0
     good: int = 0
     bad: int = 0
     known: bool = True
+    took: float | None = None
 
     @property
     def rate(self) -> float | None:
@@ -128,6 +132,7 @@ def days(history: History, now: datetime, zone: tzinfo | None = None, count: int
 
 def _filled(history: History, starts: Sequence[datetime], place: Place) -> list[Bucket]:
     counts = [[0, 0, 0] for _ in starts]
+    took: list[list[float]] = [[] for _ in starts]
     for run in history.runs.values():
         if run.created is None:
             continue
@@ -136,11 +141,18 @@ def _filled(history: History, starts: Sequence[datetime], place: Place) -> list[
             counts[index][0] += 1
             counts[index][1] += run.state == "succeeded"
             counts[index][2] += run.state == "failed"
+            if run.started and run.ended and run.state in ("succeeded", "failed"):
+                took[index].append((run.ended - run.started).total_seconds())
     since = history.since
     return [
-        Bucket(start, total, good, bad, since is None or start >= since)
-        for start, (total, good, bad) in zip(starts, counts, strict=True)
+        Bucket(start, total, good, bad, known := since is None or start >= since, median(seconds) if known else None)
+        for start, (total, good, bad), seconds in zip(starts, counts, took, strict=True)
     ]
+
+
+def median(values: Sequence[float]) -> float | None:
+    """The one in the middle; None if there are none."""
+    return sorted(values)[len(values) // 2] if values else None
 
 
 # the lists

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from textual.pilot import Pilot
 
+from khantui.api.client import Client
 from tests.tui.conftest import shown, until
 from tests.tui.desk import Desk
 
@@ -27,8 +29,21 @@ SCREENS: dict[str, tuple[str, str, list[str]]] = {
     "grid": ("grid weekly-learners", "by_region", []),
     "pipeline": ("pipeline weekly-learners", "by_region", []),
     "editor": ("edit weekly-learners", "what it is for", []),
+    "pulse": ("pulse", "Last 24 hours", []),
+    "artifacts": ("artifacts regions", "africa", []),
+    "schedule": ("schedules", "monday-6", ["e"]),
+    "table": ("artifacts regions", "africa", ["v"]),
+    "palette": ("runs", "1 failing", ["ctrl+p"]),
     "help": ("runs", "1 failing", ["question_mark"]),
 }
+THEN = {"schedule": "after this change", "table": "3 rows, 2 columns", "pulse": "leader"}  # comes behind the keys
+
+
+@pytest.fixture(autouse=True)
+def _on_no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the machine that the test runs on is in its pictures."""
+    ask = Client.daemon
+    monkeypatch.setattr(Client, "daemon", lambda self: replace(ask(self), data="/var/lib/khantui", pid=4242))
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
@@ -43,6 +58,8 @@ def test_picture(desk: Desk, snap_compare: Callable[..., bool], screen: str, siz
         await until(pilot, lambda: sign in shown(app) and bool(re.search("1 failing|dialog", shown(app))))
         await pilot.press(*keys)
         await until(pilot, lambda: not any(w.is_running for w in app.workers if w.group != "log"))
+        if screen in THEN:
+            await until(pilot, lambda: THEN[screen] in shown(app))
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=SIZES[size], run_before=before)

@@ -177,8 +177,8 @@ def test_hours_are_those_of_the_clock() -> None:
         NOW,
     )
     assert len(found) == 24
-    assert found[-1] == Bucket(NOW - 30 * MINUTE, 1, 1, 0)
-    assert found[-2] == Bucket(NOW - 90 * MINUTE, 2, 0, 1)
+    assert found[-1] == Bucket(NOW - 30 * MINUTE, 1, 1, 0, took=60.0)
+    assert found[-2] == Bucket(NOW - 90 * MINUTE, 2, 0, 1, took=60.0)
     assert [b.rate for b in found[-3:]] == [None, 0.0, 1.0]
     assert sum(b.total for b in found) == 3
 
@@ -213,10 +213,15 @@ def test_the_history_keeps_up() -> None:
 
 
 def test_a_chart_has_gaps_where_nothing_is_known() -> None:
-    buckets = [Bucket(NOW, 4, 4, 0, known=False), Bucket(NOW, 2, 1, 1), Bucket(NOW, 4, 4, 0)]
+    buckets = [
+        Bucket(NOW, 4, 4, 0, known=False),
+        Bucket(NOW, 2, 1, 1, took=30.0),
+        Bucket(NOW, 4, 4, 0, took=60.0),
+    ]
     lines = charts(buckets, 12, 1, lambda b: "h")
     assert ["".join(text for text, _ in line) for line in lines] == [
         " good     ▄▄▄ ███ ",
+        " took     ▄▄▄ ███ ",
         " runs     ▄▄▄ ███ ",
         "      h   h   h",
     ]
