@@ -28,13 +28,14 @@ from backend.control.leader import Leader
 from backend.control.runs import Parts, RunController
 from backend.control.ticks import Ticker
 from backend.errors import KhanError
-from backend.executors.sandbox import SandboxExecutor, check, read_limits
+from backend.executors.sandbox import Limits, SandboxExecutor, check, read_limits
 from backend.layout import Layout
 from backend.logs import LogStore
 from backend.store.catalogue import Catalogue
 from backend.store.embedded import EmbeddedEtcd
 from backend.store.etcd import EtcdStore
 from backend.store.feed import Feed
+from backend.store.images import Images
 from backend.store.server_binary import provide
 
 log = logging.getLogger(__name__)
@@ -84,8 +85,7 @@ async def _run(config: Config) -> None:
         await asyncio.to_thread(check)
     else:
         log.warning("stages run WITHOUT a sandbox: they can do whatever this user can")
-    executor = SandboxExecutor(layout, SystemClock(), sandboxed=config.sandboxed, limits=read_limits(config.limits))
-    work = asyncio.create_task(_work(config, layout, executor))
+    work = asyncio.create_task(_work(config, layout, read_limits(config.limits)))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
     for task in (work, stopped):
@@ -96,11 +96,13 @@ async def _run(config: Config) -> None:
         await work
 
 
-async def _work(config: Config, layout: Layout, executor: SandboxExecutor) -> None:
+async def _work(config: Config, layout: Layout, limits: Limits) -> None:
     """Everything that is done until the daemon is stopped, also the waiting for an etcd that is away."""
     async with _store(config, layout) as store:
+        images = Images(store)
+        executor = SandboxExecutor(layout, SystemClock(), sandboxed=config.sandboxed, limits=limits, images=images)
         try:
-            await Daemon(config, layout, store, executor).run()
+            await Daemon(config, layout, store, executor, images).run()
         finally:
             await executor.close()
 
@@ -136,8 +138,11 @@ def _progress(message: str) -> None:
 class Daemon:
     """The parts, and the tasks that they are."""
 
-    def __init__(self, config: Config, layout: Layout, store: EtcdStore, executor: SandboxExecutor) -> None:
+    def __init__(
+        self, config: Config, layout: Layout, store: EtcdStore, executor: SandboxExecutor, images: Images
+    ) -> None:
         self._config = config
+        self._images = images
         self._layout = layout
         self._executor = executor
         self._clock = clock = SystemClock()
@@ -155,6 +160,8 @@ class Daemon:
             tasks.create_task(self._feed.run())
             tasks.create_task(self._logs.run())
             await self._feed.started.wait()
+            await self._images.load()
+            tasks.create_task(self._images.run(self._feed))
             tasks.create_task(self._leader.run(self._control))
             tasks.create_task(self._serve())
 
@@ -180,7 +187,8 @@ class Daemon:
             layout=self._layout,
             executor=self._executor.name,
             sandboxed=self._config.sandboxed,
-            missing_tools=self._executor.missing_tools(),
+            images=self._images,
+            missing=self._executor.missing_tools,
             slots=self._config.slots,
             leader=lambda: self._leader.leads,
         )

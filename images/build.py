@@ -21,6 +21,7 @@ import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -45,7 +46,8 @@ def main() -> int:
         print("images: neither podman nor docker works here; install one of them", file=sys.stderr)
         return 1
     load = _loader(engine, given.load)
-    built = []
+    report = HERE / "built.json"  # what is known of each image that was built here
+    built = json.loads(report.read_text()) if report.exists() else {}
     with tempfile.TemporaryDirectory(prefix="khantui-images-") as folder:
         secrets = _secrets(Path(folder))
         for name in given.names:
@@ -57,11 +59,10 @@ def main() -> int:
                 _run([engine, "push", reference])
             if load:
                 _run([*load, reference])
-            facts = _facts(engine, name, reference)
-            built.append(facts)
+            built[name] = facts = _facts(engine, reference)
+            report.write_text(json.dumps(built, indent=2) + "\n")
             took = time.monotonic() - began
             print(f"images: {reference}  {facts['size'] / 1e6:.0f} MB  {took:.0f} s", flush=True)
-    (HERE / "built.json").write_text(json.dumps(built, indent=2) + "\n")
     if not load and not given.push:
         print("images: in the engine's own store; PUSH=1 pushes them, IMAGE_LOAD='command' loads them somewhere")
     return 0
@@ -196,11 +197,11 @@ def _loader(engine: str, command: str) -> list[str]:
     return []
 
 
-def _facts(engine: str, name: str, reference: str) -> dict[str, object]:
+def _facts(engine: str, reference: str) -> dict[str, Any]:
     """What the engine knows of an image."""
     asked = subprocess.run([engine, "image", "inspect", reference], capture_output=True, text=True, check=True)
     (image,) = json.loads(asked.stdout)
-    return {"name": name, "reference": reference, "digest": image.get("Digest") or image["Id"], "size": image["Size"]}
+    return {"reference": reference, "digest": image.get("Digest") or image["Id"], "size": image["Size"]}
 
 
 if __name__ == "__main__":

@@ -297,7 +297,7 @@ async def _lint(call: Call, text: str, code: dict[str, int] | None) -> Report:
             others[name] = Other(tuple(loaded.pipeline.outputs), loaded.pipeline.stages)
     around = Surroundings(
         images=services.images,
-        missing=services.missing_tools,
+        missing=services.missing(),
         code=code,
         others=others,
         accounts=(),

@@ -11,10 +11,11 @@ from backend.artifacts import ArtifactStore, CodeStore
 from backend.clock import Clock
 from backend.layout import Layout
 from backend.logs import LogStore
-from backend.spec.images import IMAGES, Image
+from backend.spec.images import REGISTRY
 from backend.store.base import Store
 from backend.store.catalogue import Catalogue
 from backend.store.feed import Feed
+from backend.store.images import Images
 
 
 @dataclass
@@ -39,10 +40,11 @@ class Services:
     layout: Layout
     executor: str
     sandboxed: bool
-    missing_tools: Mapping[str, str]
+    images: Images
+    missing: Callable[[], Mapping[str, str]]  # the images that cannot run here, and why
     slots: int
     leader: Callable[[], bool]
-    images: Mapping[str, Image] = field(default_factory=lambda: IMAGES)
+    registry: str = REGISTRY  # where the project's own container images are
     metrics: Metrics = field(default_factory=Metrics)
     lease: Lease = field(default_factory=Lease)
 

@@ -1,4 +1,4 @@
-"""The daemon itself: who answers, how it is, its images, its journal, its metrics."""
+"""The daemon itself: who answers, how it is, its journal, its metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backend import __version__
 from backend.api import cursor
 from backend.api.call import Call, answer
 from backend.api.operations import OPERATIONS, PAGING, operation
-from backend.api.wire import AuditView, DaemonView, ImageView, Page, WhoView
+from backend.api.wire import AuditView, DaemonView, Page, WhoView
 from backend.errors import StoreError
 from backend.store import keys
 from backend.store.codec import decode
@@ -43,22 +43,6 @@ async def get_whoami(call: Call) -> Response:
     who = call.who
     refused: dict[str, str] = {o.id: o.role for o in OPERATIONS if not who.may(o.role)}
     return answer(WhoView(who.name, who.origin, who.role, refused))
-
-
-@operation("GET", "/images", answer=Page, items=ImageView, query=PAGING)
-async def list_images(call: Call) -> Response:
-    """Images that stages can name, and whether they can run here"""
-    services = call.services
-    views = [
-        ImageView(
-            image.name,
-            image.description,
-            image.name not in services.missing_tools,
-            services.missing_tools.get(image.name, ""),
-        )
-        for image in services.images.values()
-    ]
-    return answer(cursor.part(call, views, 0))
 
 
 @operation(

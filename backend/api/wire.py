@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 from backend.run.state import ArtifactRecord, Reason, RunState, StageState, Trigger
 from backend.schedule.model import CatchUp, Kind
 from backend.spec.finding import Finding
+from backend.spec.images import Image
 
 API = "/api/v1"
 
@@ -384,6 +385,31 @@ class ImageView(Struct, frozen=True):
     description: str
     available: bool
     reason: str  # why it is not available here
+    interpreter: tuple[str, ...] = ()  # what a stage's script is handed to
+    suffix: str = ""  # of a script's file
+    container: str = ""  # what Kubernetes runs; empty if only the sandbox can
+    tools: tuple[str, ...] = ()  # programs of the daemon's machine, of which the sandbox needs one
+    holds: dict[str, str] = {}  # what is in the container image, with versions
+    executors: tuple[str, ...] = ()  # those that could run it
+    digest: str = ""  # of the container image, where it is known
+    size: int | None = None  # bytes, where they are known
+    registered: datetime | None = None  # null for one that comes along
+    registered_by: str = ""
+
+    def image(self) -> Image:
+        """What lint and executors take."""
+        return Image(self.name, self.description, self.interpreter, self.suffix, self.tools, self.container, self.holds)
+
+
+class PutImage(Struct, frozen=True, forbid_unknown_fields=True):
+    """An image that is to be known by a name. It runs on Kubernetes with a container, in the sandbox with tools."""
+
+    container: str = ""
+    interpreter: tuple[str, ...] = ("sh", "-eu")
+    suffix: str = ""
+    tools: tuple[str, ...] = ()
+    holds: dict[str, str] = {}
+    description: str = ""
 
 
 class DaemonView(Struct, frozen=True):

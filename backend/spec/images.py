@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
@@ -102,6 +102,11 @@ _REFERENCE = re.compile(
 )
 
 
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_TOOL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(:[A-Za-z_][\w.]*)?")
+_SUFFIX = re.compile(r"(\.[A-Za-z0-9]{1,16})?")
+
+
 def is_reference(name: str) -> bool:
     """Whether this is a container image of a registry (`ghcr.io/x/y:1`), not one of ours."""
     return bool(_REFERENCE.fullmatch(name)) and any(c in name for c in "/:@")
@@ -112,6 +117,27 @@ def find(name: str, images: Mapping[str, Image] = IMAGES) -> Image | None:
     if name in images:
         return images[name]
     return Image(name, "", ("sh", "-eu"), ".sh", (), name) if is_reference(name) else None
+
+
+def mistakes(image: Image) -> Iterator[str]:
+    """What is wrong with an image that somebody registers."""
+    if not _NAME.fullmatch(image.name):
+        yield f"{image.name!r} cannot be an image's name: small letters, digits, - and _, 63 at most"
+    if image.container and not is_reference(image.container):
+        yield f"{image.container!r} is no container image: write it with its registry, e.g. ghcr.io/example/tools:1.4"
+    if not image.container and not image.tools:
+        yield "nothing runs it: name a container image, or programs of the daemon's machine that stand for it"
+    if not image.interpreter or not all(image.interpreter):
+        yield "it has no interpreter for scripts"
+    if any("\0" in word for word in image.interpreter):
+        yield "its interpreter has a NUL character"
+    if not _SUFFIX.fullmatch(image.suffix):
+        yield f"{image.suffix!r} is no ending of a file's name: e.g. .py"
+    for tool in image.tools:
+        if not _TOOL.fullmatch(tool):
+            yield f"{tool!r} is no program's name: e.g. psql, or python3:dbt for a Python that has the module dbt"
+    if len(image.description) > 500 or "\n" in image.description:
+        yield "its description is longer than a line of 500 characters"
 
 
 def reference(image: Image, registry: str, version: str) -> str:

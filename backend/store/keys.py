@@ -14,6 +14,7 @@ by-pipeline/<name>/<mirrored id>         indexes, values empty
 by-state/<state>/<mirrored id>
 by-short/<six characters>/<id>
 schedules/<name>
+images/<name>                            an image that an administrator has registered
 requests/<hash>                          idempotency keys, leased
 audit/<mirrored id>
 """
@@ -30,6 +31,7 @@ STAGES = "stages/"
 COMMANDS = "commands/"
 ENDED = "ended/"
 SCHEDULES = "schedules/"
+IMAGES = "images/"
 AUDIT = "audit/"
 VERSIONS = "versions/"
 BY_PIPELINE = "by-pipeline/"
@@ -129,6 +131,11 @@ def by_short(short_id: str, identifier: str = "") -> str:
 def schedule(name: str) -> str:
     """A schedule."""
     return f"{SCHEDULES}{name}"
+
+
+def image(name: str) -> str:
+    """An image that was registered."""
+    return f"{IMAGES}{name}"
 
 
 def request(digest: str) -> str:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from backend.run.ids import short
 from backend.run.state import ArtifactRecord, Run
+from backend.spec.images import Image
 from backend.store import keys
 from backend.store.base import Condition, Delete, Put
 from backend.store.codec import encode
@@ -94,6 +95,14 @@ class Command(Struct, frozen=True, omit_defaults=True):
     at: datetime
     from_stage: str = ""
     only: bool = False
+
+
+class RegisteredImage(Struct, frozen=True):
+    """An image that an administrator has made known."""
+
+    image: Image
+    at: datetime
+    by: str
 
 
 class AuditRecord(Struct, frozen=True):

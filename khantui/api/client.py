@@ -28,6 +28,7 @@ from backend.api.wire import (
     Page,
     PauseSchedule,
     PipelineView,
+    PutImage,
     PutSchedule,
     RetryRun,
     Rollback,
@@ -38,6 +39,7 @@ from backend.api.wire import (
     VersionView,
     WhoView,
 )
+from backend.spec.images import Image
 from khantui.api.address import Address
 from khantui.api.http import Http, decode
 from khantui.errors import Failure
@@ -264,6 +266,22 @@ class Client:
     def images(self) -> list[ImageView]:
         """Images that stages can name."""
         return list(self._list("/images", ImageView, 0, {}))
+
+    def image(self, name: str) -> ImageView:
+        """One image."""
+        return self.http.get(f"/images/{_part(name)}", ImageView)
+
+    def put_image(self, name: str, body: PutImage) -> ImageView:
+        """Make an image known by a name, or change what the name stands for."""
+        return self.http.send("PUT", f"/images/{_part(name)}", ImageView, body)
+
+    def delete_image(self, name: str) -> None:
+        """Forget an image that was registered."""
+        self.http.request("DELETE", f"/images/{_part(name)}")
+
+    def known_images(self) -> dict[str, Image]:
+        """The daemon's images as lint takes them."""
+        return {view.name: view.image() for view in self.images()}
 
     def _list(self, path: str, kind: type[T], limit: int, query: dict[str, Any]) -> Iterator[T]:
         """Items of a list, page after page, as they are asked for."""

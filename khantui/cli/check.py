@@ -6,18 +6,23 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from backend.spec.finding import Finding, Severity
 from khantui.cli.documents import Document, code_files
-from khantui.cli.session import wants_colour
+from khantui.cli.session import Session, wants_colour
+from khantui.errors import Failure
 from khantui.render.plan import plan_lines
 from khantui.render.status import faint, paint
 from khantui.render.text import crop, visible, width
 
+if TYPE_CHECKING:
+    from backend.spec.images import Image
+
 _FIELDS = ("file", "code", "severity", "path", "line", "column", "message", "suggestion")
+_PATIENCE = 2.0  # seconds that the daemon has to say which images it knows
 _SOURCE = 100  # columns of a source line that are shown
 
 
@@ -40,14 +45,34 @@ class Checked:
         return not self.errors
 
 
-def check(document: Document) -> Checked:
+def known_images(session: Session) -> Mapping[str, Image]:
+    """The images of the daemon, where one answers soon, and else those that come along."""
+    from backend.spec.images import IMAGES
+    from khantui.api.address import resolve
+
+    try:
+        address = resolve(session.address, session.data, os.environ)
+        if address.socket is not None and not address.socket.exists():
+            return IMAGES
+        from khantui.api.client import Client
+
+        client = Client(address, timeout=_PATIENCE, patience=0.0)
+        try:
+            return client.known_images()
+        finally:
+            client.close()
+    except Failure:
+        return IMAGES
+
+
+def check(document: Document, images: Mapping[str, Image]) -> Checked:
     """Look a document over, with the code beside it. Raises Misuse for code that cannot be packed."""
     from backend.spec.lint import Surroundings, lint
 
     code = None
     if document.folder is not None:
         code = {path: file.stat().st_size for path, file in code_files(document).items()}
-    report = lint(document.text, file=document.file, surroundings=Surroundings(code=code))
+    report = lint(document.text, file=document.file, surroundings=Surroundings(code=code, images=images))
     return Checked(document, tuple(report.findings), report.summary())
 
 

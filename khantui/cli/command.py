@@ -9,6 +9,8 @@ import click
 
 from khantui.cli.session import OUTPUTS, Session
 
+_HELP = {"help_option_names": ["-h", "--help"]}
+
 
 def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     session = ctx.ensure_object(Session)
@@ -21,18 +23,34 @@ class KhanCommand(click.Command):
 
     def __init__(self, *args: Any, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
-        options: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-            (("-o", "--output"), {"type": click.Choice(OUTPUTS), "help": "What to print: a table by default."}),
-            (("--address",), {"metavar": "URL", "help": "Where the daemon is (KHANTUI_ADDRESS)."}),
-            (("--data",), {"metavar": "DIR", "help": "The daemon's data folder (KHANTUI_DATA)."}),
-        )
-        for names, extra in options:
-            self.params.append(click.Option(names, callback=_remember, expose_value=False, **extra))
+        self.params += _common_options()
+
+
+class KhanGroup(click.Group):
+    """A group that does something by itself as well, and so has the same options."""
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.params += _common_options()
+
+
+def _common_options() -> list[click.Parameter]:
+    options: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+        (("-o", "--output"), {"type": click.Choice(OUTPUTS), "help": "What to print: a table by default."}),
+        (("--address",), {"metavar": "URL", "help": "Where the daemon is (KHANTUI_ADDRESS)."}),
+        (("--data",), {"metavar": "DIR", "help": "The daemon's data folder (KHANTUI_DATA)."}),
+    )
+    return [click.Option(names, callback=_remember, expose_value=False, **extra) for names, extra in options]
 
 
 def command(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], KhanCommand]:
     """Decorator: the function becomes the command `name`."""
-    return click.command(name, cls=KhanCommand, context_settings={"help_option_names": ["-h", "--help"]}, **attributes)
+    return click.command(name, cls=KhanCommand, context_settings=_HELP, **attributes)
+
+
+def group(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], KhanGroup]:
+    """Decorator: the function becomes the command `name`, with others below it."""
+    return click.group(name, cls=KhanGroup, invoke_without_command=True, context_settings=_HELP, **attributes)
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

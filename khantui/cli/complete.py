@@ -69,6 +69,11 @@ def run_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return _ask(ctx, question, incomplete)
 
 
+def image_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Images."""
+    return _ask(ctx, lambda client: (i.name for i in client.images()), incomplete)
+
+
 def stage_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Stages of the run that was typed before."""
     named = ctx.params.get("named")

@@ -16,12 +16,16 @@ from khantui.cli.session import Session, note
 def lint(session: Session, paths: tuple[str, ...]) -> int:
     """Check the pipeline documents in files and folders, and the code beside them; - is stdin. Exit 1 for an error.
 
+    No daemon is needed; where one answers, the images that are registered there are known.
+
     Example: khantui lint pipelines/ -o json
     """
-    from khantui.cli.check import check, finding_object, print_findings, print_plan
+    from khantui.cli.check import check, finding_object, known_images, print_findings, print_plan
     from khantui.cli.documents import find
 
-    checked = [check(document) for document in find(paths)]
+    documents = find(paths)
+    images = known_images(session)
+    checked = [check(document, images) for document in documents]
     if session.for_people:
         print_findings(checked)
         for each in checked:

@@ -41,7 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("schedules", "Resume schedules."),
     "preview": ("schedules", "Show the next firings of a schedule."),
     "events": ("events", "Follow what happens, one JSON object a line."),
-    "images": ("images", "List the images that stages can name."),
+    "images": ("images", "List the images that stages can name, or register more."),
     "doctor": ("doctor", "Say what this machine lacks, and what to do about it."),
     "daemon": ("daemon", "Look at the daemon; save and restore its state."),
     "completion": ("completion", "Print the completion script of a shell."),

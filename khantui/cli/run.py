@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from backend.api.wire import RunView
 
 
-def pairs(values: tuple[str, ...]) -> dict[str, str]:
+def pairs(values: tuple[str, ...], option: str = "-p") -> dict[str, str]:
     """What `-p K=V` says, said any number of times."""
     found: dict[str, str] = {}
     for value in values:
         name, sign, text = value.partition("=")
         if not sign or not name:
-            raise click.BadParameter(f"{value!r} is not of the form NAME=VALUE", param_hint="-p")
+            raise click.BadParameter(f"{value!r} is not of the form NAME=VALUE", param_hint=option)
         found[name] = text
     return found
 

@@ -162,11 +162,20 @@ def artifact_name(artifact: ArtifactView) -> str:
     return f"{artifact.name}/{artifact.entry}" if artifact.entry else artifact.name
 
 
+def _holds(image: ImageView) -> str:
+    return ", ".join(f"{what} {version}" for what, version in image.holds.items())
+
+
 def image_columns() -> list[Column[ImageView]]:
     """Images."""
     return [
         Column("IMAGE", lambda i: i.name),
         Column("HERE", lambda i: Cell("✔ yes", "succeeded") if i.available else Cell("✖ no", "failed")),
         Column("DESCRIPTION", lambda i: i.description, flexible=True),
+        Column("RUNS ON", lambda i: ", ".join(i.executors), rank=2),
+        Column("SCRIPTS GO TO", lambda i: " ".join(i.interpreter), rank=4),
+        Column("CONTAINER HOLDS", _holds, rank=3, flexible=True),
+        Column("SIZE", lambda i: "–" if i.size is None else size(i.size), rank=4, right=True),
+        Column("DIGEST", lambda i: i.digest.removeprefix("sha256:")[:12] or "–", rank=5),
         Column("WHY NOT", lambda i: i.reason, rank=1, flexible=True),
     ]

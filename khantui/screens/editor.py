@@ -101,15 +101,20 @@ class Editor(View):
         ask, name = self.host.link.ask, self._pipeline
         try:
             images = await ask(lambda c: c.images())
+            known = {view.name: view.image() for view in images}
+            missing = {view.name: view.reason for view in images if not view.available}
             if not self._new:
                 view = await ask(lambda c: c.pipeline(name))
                 version = await ask(lambda c: c.version(name, view.version))
                 self._base, self._bundle = view.version, version.bundle
                 self._stored = version.document if isinstance(version.document, str) else ""
                 code = version.code if isinstance(version.code, dict) else {}
-                self._around = Surroundings(code=code, missing={i.name: i.reason for i in images if not i.available})
+                self._around = Surroundings(images=known, code=code, missing=missing)
                 self.draft = Draft(self._stored, self._around)
                 self._read_schedule()
+            else:
+                self._around = Surroundings(images=known, missing=missing)
+                self.draft = Draft.new(name, self._around)
         except Failure as failure:
             self.host.say(failure)
             if not self._new:

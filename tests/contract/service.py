@@ -23,6 +23,7 @@ from backend.logs import LogStore
 from backend.spec.bundle import address, pack
 from backend.store.catalogue import Catalogue
 from backend.store.feed import Feed
+from backend.store.images import Images
 from tests.scenarios.world import World
 
 anyio.open_file  # noqa: B018  imported lazily, and where the stack is deep that fails under pytest on Python 3.11
@@ -72,7 +73,7 @@ class Service(World):
     @contextlib.asynccontextmanager
     async def serving(self, sockets: Path) -> AsyncIterator[None]:
         """Serve meanwhile, on a socket in a folder with a short path."""
-        clock, feed = self.clock, Feed(self.store)
+        clock, feed, images = self.clock, Feed(self.store), Images(self.store)
         services = Services(
             store=self.store,
             feed=feed,
@@ -84,7 +85,8 @@ class Service(World):
             layout=self.layout,
             executor="sandbox",
             sandboxed=True,
-            missing_tools={"bigquery": "this machine has no bq"},
+            images=images,
+            missing=lambda: {"bigquery": "this machine has no bqrun"},
             slots=4,
             leader=lambda: True,
         )

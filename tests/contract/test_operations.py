@@ -144,8 +144,12 @@ async def _system(api: Service) -> None:
     images = {i["name"]: i["available"] for i in (await api.ask("GET", "/images")).json()["items"]}
     assert images["shell"]
     assert not images["bigquery"]
+    dbt = {"container": "ghcr.io/example/dbt:1.9", "holds": {"dbt": "1.9"}}
+    assert (await api.ask("PUT", "/images/dbt", dbt)).json()["registered_by"]
+    assert (await api.ask("GET", "/images/dbt")).json()["holds"] == {"dbt": "1.9"}
+    await api.ask("DELETE", "/images/dbt", status=204)
     journal = (await api.ask("GET", "/audit", limit="3")).json()
-    assert [e["what"] for e in journal["items"]] == ["delete_schedule", "run_schedule", "resume_schedule"]
+    assert [e["what"] for e in journal["items"]] == ["delete_image", "put_image", "delete_schedule"]
     assert journal["cursor"]
     async with api.http.stream("GET", "/api/v1/events") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")

@@ -275,12 +275,28 @@ def test_events_go_on_from_a_revision(khantui: Program, good: str) -> None:
     assert events[0]["revision"] > since
 
 
+def test_a_registered_image_is_known_to_lint_and_to_the_sandbox(khantui: Program, tmp_path: Path) -> None:
+    document = {"name": "said", "stages": {"only": {"image": "lines", "script": 'BEGIN { print "said by awk" }'}}}
+    (tmp_path / "pipeline.json").write_text(json.dumps(document))
+    assert khantui("lint", str(tmp_path)).code == 1
+    added = khantui("images", "add", "lines", "--tool", "awk", "--interpreter", "awk -f", "-o", "json")
+    assert json.loads(added.out)["available"] is True
+    assert khantui("lint", str(tmp_path)).code == 0
+    assert khantui("apply", str(tmp_path)).code == 0
+    assert khantui("run", "said", "--wait").code == 0
+    assert "said by awk" in khantui("logs", "said").out
+    assert khantui("images", "remove", "lines").code == 0
+    assert khantui("lint", str(tmp_path)).code == 1
+    assert khantui("run", "said", "--wait").code == 1
+    assert "not known here" in khantui("status", "said").out
+
+
 @pytest.mark.parametrize(
     "args",
     [
         ("pipelines",), ("show", "good"), ("history", "good"), ("runs",), ("status", "good"), ("logs", "good"),
         ("artifacts", "good"), ("schedules",), ("images",), ("daemon", "status"), ("version",), ("schema",),
-        ("doctor",), ("completion", "bash"),
+        ("images", "show", "python"), ("doctor",), ("completion", "bash"),
     ],
     ids=" ".join,
 )  # fmt: skip

@@ -112,7 +112,8 @@ NEEDING_A_DAEMON = [
     ["delete", "x", "-y"],
     ["run", "x"], ["runs"], ["status", "x"], ["cancel", "x"], ["retry", "x"], ["logs", "x"], ["artifacts", "x"],
     ["schedules"], ["schedule", "x", "--cron", "0 6 * * *"], ["pause", "x"], ["resume", "x"], ["preview", "x"],
-    ["events"], ["images"], ["daemon", "status"],
+    ["events"], ["images"], ["images", "show", "x"], ["images", "add", "x", "--tool", "y"], ["images", "remove", "x"],
+    ["daemon", "status"],
 ]  # fmt: skip
 
 
@@ -141,6 +142,9 @@ def test_where_no_daemon_answers_the_exit_code_is_3_and_the_way_out_is_named(
         (["schedule", "x", "--at", "2026-01-01T06:00", "--tz", "Mars/Base"], "no time zone"),
         (["artifacts", "x", "--to", "y"], "NAME"),
         (["retry", "x", "--only"], "--from"),
+        (["images", "add", "x"], "say what runs it"),
+        (["images", "add", "x", "--tool", "y", "--interpreter", "'"], "No closing quotation"),
+        (["images", "add", "x", "--tool", "y", "--holds", "y"], "NAME=VALUE"),
         (["init", "Not A Name"], "no name"),
         (["up", "--address", "http://127.0.0.1:1"], "--data"),
         (["--address", "nonsense", "runs"], "no address"),

@@ -1,0 +1,11 @@
+library(data.table)
+library(ggplot2)
+rows <- as.data.table(jsonlite::fromJSON(Sys.getenv("KHAN_INPUT_rows")))
+sums <- rows[, .(value = sum(value)), keyby = kind]
+ggsave(file.path(tempdir(), "plot.png"), ggplot(sums, aes(kind, value)) + geom_col(), width = 3, height = 2)
+stopifnot(file.size(file.path(tempdir(), "plot.png")) > 1000)
+fwrite(sums, Sys.getenv("KHAN_OUTPUT_out"))
+back <- fread(Sys.getenv("KHAN_OUTPUT_out"))
+cat("result", paste(back$kind, back$value), "\n")
+cat("holds r", as.character(getRversion()), "\n")
+for (name in c("data.table", "ggplot2", "jsonlite")) cat("holds", name, as.character(packageVersion(name)), "\n")
