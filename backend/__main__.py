@@ -1,6 +1,7 @@
 """`python -m backend`: the daemon."""
 
 from backend.daemon import main
+from backend.objects.leave import leave
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

@@ -24,6 +24,7 @@ class Config(Struct, frozen=True):
     limits: tuple[str, ...]  # NAME=VALUE, of what every attempt is held to
     etcd: EtcdAccess  # an etcd that others run; without endpoints: one of our own
     etcd_binary: Path | None
+    artifacts: str  # the URL of an object store for artifacts, code and archived logs; empty: the data folder
 
 
 def default_data() -> Path:
@@ -45,6 +46,12 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         metavar="NAME=VALUE",
         help="what every stage is held to: processes=512, cpu-time=2h, file-size=10Gi",
     )
+    parser.add_argument(
+        "--artifacts",
+        default=os.environ.get("KHANTUI_ARTIFACTS", ""),
+        metavar="URL",
+        help="keep artifacts, code and archived logs in an object store: s3://BUCKET/PREFIX, gs://…, az://…",
+    )
     etcd_access.add_arguments(parser)
     given = parser.parse_args(argv)
     if given.slots < 1:
@@ -60,6 +67,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         limits=tuple(given.limit),
         etcd=etcd_access.read(parser, given),
         etcd_binary=Path(binary) if binary else None,
+        artifacts=given.artifacts,
     )
 
 

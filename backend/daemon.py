@@ -19,7 +19,7 @@ from pathlib import Path
 from backend.api.app import create_app
 from backend.api.serve import serve
 from backend.api.services import Services
-from backend.artifacts import ArtifactStore, CodeStore
+from backend.artifacts import ArtifactStore, CodeStore, FolderStore, ObjectStore
 from backend.clock import SystemClock
 from backend.config import Config, parse
 from backend.control.attempts import Attempts
@@ -31,6 +31,7 @@ from backend.errors import KhanError
 from backend.executors.sandbox import Limits, SandboxExecutor, check, read_limits
 from backend.layout import Layout
 from backend.logs import LogStore
+from backend.objects import open_bucket
 from backend.store.catalogue import Catalogue
 from backend.store.embedded import EmbeddedEtcd
 from backend.store.etcd import EtcdStore
@@ -81,6 +82,10 @@ async def _run(config: Config) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     layout = Layout(config.data)
+    if config.artifacts:
+        raise KhanError(
+            "--artifacts: the sandbox passes artifacts on by this machine's disk", hint="it is for Kubernetes alone"
+        )
     if config.sandboxed:
         await asyncio.to_thread(check)
     else:
@@ -150,8 +155,9 @@ class Daemon:
         self._feed = Feed(store)
         self._catalogue = Catalogue(store)
         self._logs = LogStore(layout, clock)
-        self._artifacts = ArtifactStore(layout)
-        self._code = CodeStore(layout)
+        bucket = open_bucket(config.artifacts) if config.artifacts else None
+        self._artifacts: ArtifactStore = ObjectStore(bucket, layout) if bucket else FolderStore(layout)
+        self._code = CodeStore(layout, bucket)
         self._leader = Leader(store, self._feed, alone=not config.etcd.endpoints)
 
     async def run(self) -> None:
@@ -168,7 +174,7 @@ class Daemon:
     async def _control(self) -> None:
         """What only the leader does."""
         clock, fence = self._clock, self._leader.fence
-        attempts = Attempts(self._store, self._artifacts, self._code, self._layout, clock)
+        attempts = Attempts(self._store, self._artifacts, self._code, clock)
         parts = Parts(self._store, self._feed, self._catalogue, self._executor, attempts, self._logs, clock)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(RunController(parts, fence, slots=self._config.slots).run())

@@ -24,6 +24,8 @@
     │   └── VersionGone            a version that the cluster does not keep any more: list again
     ├── ExecutorError              an attempt cannot be started here (no bubblewrap, no such image)
     └── ArtifactError              an input that cannot be read, an output that is missing or unsafe
+        └── ObjectStoreError       an object store refused: credentials, bucket, rights
+            └── ObjectStoreUnavailable  it cannot be reached; may be tried again
 
 `code` is stable: clients and documentation refer to it.
 """
@@ -41,6 +43,13 @@ class KhanError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+def said(error: Exception) -> str:
+    """An error in one line."""
+    if isinstance(error, KhanError) and error.hint:
+        return f"{error.message} ({error.hint})"
+    return str(error) or type(error).__name__
 
 
 class InvalidDocument(KhanError):
@@ -184,3 +193,15 @@ class ArtifactError(KhanError):
     """An input cannot be read, or an output is missing or unsafe."""
 
     code, status = "artifact", 500
+
+
+class ObjectStoreError(ArtifactError):
+    """The object store refused: its bucket, credentials or rights are not what they should be."""
+
+    code, status = "object-store", 502
+
+
+class ObjectStoreUnavailable(ObjectStoreError):
+    """The object store could not be reached, for as long as it was tried."""
+
+    code, status = "object-store-unavailable", 503

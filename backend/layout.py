@@ -54,6 +54,10 @@ class Layout(NamedTuple):
         """An artifact, by its location: an ArtifactRecord's, or a mount's."""
         return self.root / location
 
+    def location(self, path: Path) -> str:
+        """The location of what lies at a path of this folder."""
+        return path.relative_to(self.root).as_posix()
+
     def bundle(self, address: str) -> Path:
         """A code bundle's folder, by its content address."""
         return self.code / address

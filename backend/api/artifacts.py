@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import tarfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from backend.api import cursor
 from backend.api.call import Call, answer
 from backend.api.operations import PAGING, operation
+from backend.api.ranges import asked_for
 from backend.api.runs import find, loaded_of, records
 from backend.api.wire import ArtifactView, Page
 from backend.errors import InvalidRequest, NotFound
@@ -38,7 +36,7 @@ async def list_artifacts(call: Call) -> Response:
     media="application/octet-stream",
 )
 async def get_artifact(call: Call) -> Response:
-    """An artifact's content: a file's bytes, a folder as a tar"""
+    """An artifact's content: a file's bytes, a folder as a tar; a Range header asks for part of a file"""
     kv = await find(call)
     run, name, entry = decode(kv.value, Run), call.name(), call.text("entry")
     found = [v for v in await _views(call, run) if v.name == name and (not entry or v.entry == entry)]
@@ -47,11 +45,14 @@ async def get_artifact(call: Call) -> Response:
     if len(found) > 1:
         entries = ", ".join(v.entry for v in found[:5])
         raise InvalidRequest(f"{name!r} has several entries", hint=f"name one with entry=: {entries}")
-    path = call.services.artifacts.path(found[0].record, call.text("path"))
+    content = await call.services.artifacts.open(found[0].record, call.text("path"))
     safe = {"X-Content-Type-Options": "nosniff"}
-    if path.is_file():
-        return FileResponse(path, media_type="application/octet-stream", headers=safe)
-    return StreamingResponse(tar(path), media_type="application/x-tar", headers=safe)
+    if content.kind == "folder":
+        return StreamingResponse(content.tar(), media_type="application/x-tar", headers=safe)
+    part = asked_for(call.request.headers.get("range", ""), content.bytes)
+    return StreamingResponse(
+        content.read(part.begin, part.end), part.status, part.headers | safe, "application/octet-stream"
+    )
 
 
 async def _views(call: Call, run: Run) -> list[ArtifactView]:
@@ -69,29 +70,3 @@ async def _views(call: Call, run: Run) -> list[ArtifactView]:
             role: Role = "output" if name in outputs else "intermediate"
             views.append(ArtifactView(name, entry, role, stage, len(record.attempts), content))
     return sorted(views, key=lambda v: (("input", "intermediate", "output").index(v.role), v.name, v.entry))
-
-
-def tar(root: Path) -> Iterator[bytes]:
-    """A folder as a tar, piece by piece."""
-    for path in sorted(root.rglob("*")):
-        member = tarfile.TarInfo(path.relative_to(root).as_posix())
-        info = path.lstat()
-        member.mtime = int(info.st_mtime)
-        if path.is_symlink():
-            member.type, member.linkname = tarfile.SYMTYPE, str(path.readlink())
-        elif path.is_dir():
-            member.type, member.mode = tarfile.DIRTYPE, 0o755
-        else:
-            member.size, member.mode = info.st_size, 0o755 if info.st_mode & 0o111 else 0o644
-        yield member.tobuf(tarfile.PAX_FORMAT)
-        if member.isreg():
-            yield from _content(path, member.size)
-    yield b"\0" * 1024
-
-
-def _content(path: Path, size: int) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while data := file.read(1 << 20):
-            yield data
-    if size % 512:
-        yield b"\0" * (512 - size % 512)

@@ -32,15 +32,18 @@ async def diff_versions(call: Call) -> Response:
     before, after = _titles(old, new)
     lines = [*_compared(old.document.encode(), new.document.encode(), before, after)]
     if old.bundle != new.bundle:
-        folders = tuple(
-            services.code.path(r.bundle) if r.bundle and services.code.has(r.bundle) else None for r in (old, new)
-        )
-        lines += await asyncio.to_thread(lambda: [*_code(folders[0], folders[1])])
+        was, now = [await _folder(call, record) for record in (old, new)]
+        lines += await asyncio.to_thread(lambda: [*_code(was, now)])
     return answer(VersionDiff(name, old.version, new.version, tuple(lines)))
 
 
 def _titles(old: Version, new: Version) -> tuple[str, str]:
     return f"{old.pipeline} v{old.version}", f"{new.pipeline} v{new.version}"
+
+
+async def _folder(call: Call, record: Version) -> Path | None:
+    code = call.services.code
+    return await code.path(record.bundle) if record.bundle and await code.has(record.bundle) else None
 
 
 def _code(old: Path | None, new: Path | None) -> Iterator[str]:

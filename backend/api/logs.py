@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from backend.api.call import Call, answer
 from backend.api.operations import operation
+from backend.api.ranges import asked_for
 from backend.api.runs import find, records
 from backend.api.wire import LogLineView, LogMatch, LogMatches, LogPage
 from backend.errors import InvalidRequest, NotFound
@@ -67,12 +68,9 @@ async def get_log(call: Call) -> Response:
 async def get_log_bytes(call: Call) -> Response:
     """An attempt's log as it was written; a Range header asks for part of it"""
     reader = call.services.logs.reader(*await _which(call))
-    size = reader.source.size
-    begin, end, status = _range(call.request.headers.get("range", ""), size)
-    headers = {"Content-Length": str(end - begin), "Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"}
-    if status == 206:
-        headers["Content-Range"] = f"bytes {begin}-{end - 1}/{size}"
-    return StreamingResponse(_bytes(reader, begin, end), status, headers, "text/plain; charset=utf-8")
+    part = asked_for(call.request.headers.get("range", ""), reader.source.size)
+    headers = part.headers | {"X-Content-Type-Options": "nosniff"}
+    return StreamingResponse(_bytes(reader, part.begin, part.end), part.status, headers, "text/plain; charset=utf-8")
 
 
 @operation(
@@ -188,21 +186,6 @@ def _moment(text: str) -> datetime:
     if moment.tzinfo is None:
         raise InvalidRequest(f"{text!r} has no time zone", hint="2026-11-23T06:00:00Z")
     return moment
-
-
-def _range(header: str, size: int) -> tuple[int, int, int]:
-    """First byte, the one behind the last, and the status. Only single ranges; others mean everything."""
-    unit, _, span = header.partition("=")
-    first, dash, last = span.partition("-")
-    if unit != "bytes" or not dash or "," in span:
-        return 0, size, 200
-    try:
-        if not first:
-            return max(size - int(last), 0), size, 206
-        begin = int(first)
-        return begin, max(min(int(last) + 1, size) if last else size, begin), 206 if begin < size else 200
-    except ValueError:
-        return 0, size, 200
 
 
 def _bytes(reader: LogReader, begin: int, end: int) -> Iterator[bytes]:

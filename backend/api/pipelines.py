@@ -52,7 +52,7 @@ async def lint_document(call: Call) -> Response:
 @operation("HEAD", "/bundles/{address}", status=204)
 async def has_bundle(call: Call) -> Response:
     """Whether a code bundle is here"""
-    return Response(status_code=204 if call.services.code.has(_address(call)) else 404)
+    return Response(status_code=204 if await call.services.code.has(_address(call)) else 404)
 
 
 @operation("PUT", "/bundles/{address}", status=201, role="editor", takes="application/octet-stream")
@@ -109,7 +109,7 @@ async def apply_pipeline(call: Call) -> Response:
     await call.seen_before()
     body = await call.body(ApplyPipeline)
     services = call.services
-    files = services.code.manifest(body.bundle) if body.bundle else {}
+    files = await services.code.manifest(body.bundle) if body.bundle else {}
     report = await _lint(call, body.document, files)
     if not report.ok or report.pipeline is None:
         errors = sum(f.severity == "error" for f in report.findings)
@@ -157,7 +157,8 @@ async def get_version(call: Call) -> Response:
     loaded = await services.catalogue.load(name, _number(call))
     record = loaded.record
     levels = [list(level) for level in loaded.plan.levels]
-    code = services.code.manifest(record.bundle) if record.bundle and services.code.has(record.bundle) else {}
+    there = record.bundle and await services.code.has(record.bundle)
+    code = await services.code.manifest(record.bundle) if there else {}
     view = replace(
         _version(record, await _current(call, name)),
         document=record.document,

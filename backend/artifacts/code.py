@@ -9,56 +9,88 @@ import tarfile
 from pathlib import Path, PurePosixPath
 
 from backend.artifacts.content import remove
+from backend.artifacts.manifest import bundle_of
 from backend.errors import InvalidRequest, NotFound
 from backend.layout import Layout
+from backend.objects.bucket import Bucket
 from backend.spec.bundle import LARGEST, MOST, address
 
 
 class CodeStore:
-    """The bundles of one data folder."""
+    """The bundles of one data folder; and of an object store, where others find them who have another folder."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, bucket: Bucket | None = None) -> None:
         self._layout = layout
+        self._bucket = bucket
+        self._stored: set[str] = set()  # what is surely in the bucket
 
     async def put(self, bundle: bytes) -> str:
-        """Keep a bundle: its address. Raises InvalidRequest for what is no safe bundle."""
+        """Keep a bundle: its address. Raises InvalidRequest for what is no safe bundle, ObjectStoreError."""
         where = address(bundle)
-        if not self.has(where):
-            await asyncio.to_thread(self._unpack, bundle, self._layout.bundle(where))
+        await self._keep(bundle, where)
+        if self._bucket is not None and not await self._is_stored(where):
+            await self._bucket.put(bundle_of(where), bundle)
+            self._stored.add(where)
         return where
 
-    def has(self, where: str) -> bool:
-        """Whether the bundle is here."""
-        return self._layout.bundle(where).is_dir()
+    async def has(self, where: str) -> bool:
+        """Whether the bundle is here: in the object store, if there is one."""
+        return self._layout.bundle(where).is_dir() if self._bucket is None else await self._is_stored(where)
 
-    def path(self, where: str) -> Path:
-        """The folder with its files. Raises NotFound."""
+    async def path(self, where: str) -> Path:
+        """The folder with its files; it is fetched if it is in the object store alone. Raises NotFound."""
         path = self._layout.bundle(where)
         if not path.is_dir():
-            raise NotFound(f"the code bundle {where[:12]} is not here", hint="apply the pipeline again")
+            if self._bucket is None or not await self._is_stored(where):
+                raise missing_code(where)
+            await self._keep(await self._bucket.get(bundle_of(where)), where)
         return path
 
-    def manifest(self, where: str) -> dict[str, int]:
-        """Its files and their sizes in bytes."""
-        root = self.path(where)
+    async def manifest(self, where: str) -> dict[str, int]:
+        """Its files and their sizes in bytes. Raises NotFound."""
+        root = await self.path(where)
         return {p.relative_to(root).as_posix(): p.stat().st_size for p in sorted(root.rglob("*")) if p.is_file()}
 
-    def _unpack(self, bundle: bytes, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        new = target.parent / f".{secrets.token_hex(8)}.new"
-        new.mkdir()
-        try:
-            with tarfile.open(fileobj=io.BytesIO(bundle), mode="r:") as tar:
-                _extract(tar, new)
-            for folder in (*(p for p in new.rglob("*") if p.is_dir()), new):
-                folder.chmod(0o755)
-            if not target.exists():
-                new.rename(target)
-        except (tarfile.TarError, EOFError, ValueError, OSError) as error:
-            raise InvalidRequest(f"this is no code bundle: {error}") from error
-        finally:
-            if new.exists():
-                remove(new)
+    async def _is_stored(self, where: str) -> bool:
+        assert self._bucket is not None
+        if where not in self._stored and await self._bucket.head(bundle_of(where)) is not None:
+            self._stored.add(where)
+        return where in self._stored
+
+    async def _keep(self, bundle: bytes, where: str) -> None:
+        target = self._layout.bundle(where)
+        if not target.is_dir():
+            await asyncio.to_thread(unpack, bundle, target)
+
+
+def missing_code(where: str) -> NotFound:
+    """The error that says that a bundle is not there."""
+    return NotFound(f"the code bundle {where[:12]} is not here", hint="apply the pipeline again")
+
+
+def unpack(bundle: bytes, target: Path) -> None:
+    """Unpack a bundle as the folder `target`, read-only, whole or not at all. Raises InvalidRequest."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = target.parent / f".{secrets.token_hex(8)}.new"
+    new.mkdir()
+    try:
+        unpack_into(bundle, new)
+        if not target.exists():
+            new.rename(target)
+    finally:
+        if new.exists():
+            remove(new)
+
+
+def unpack_into(bundle: bytes, folder: Path) -> None:
+    """Unpack a bundle into a folder that is there and empty. Raises InvalidRequest for what is no safe bundle."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(bundle), mode="r:") as tar:
+            _extract(tar, folder)
+        for inner in (*(p for p in folder.rglob("*") if p.is_dir()), folder):
+            inner.chmod(0o755)
+    except (tarfile.TarError, EOFError, ValueError, OSError) as error:
+        raise InvalidRequest(f"this is no code bundle: {error}") from error
 
 
 def _extract(tar: tarfile.TarFile, folder: Path) -> None:

@@ -8,10 +8,10 @@ from datetime import datetime
 import msgspec
 
 from backend.artifacts import ArtifactStore, CodeStore
+from backend.artifacts.code import missing_code
 from backend.clock import Clock
-from backend.errors import ArtifactError, KhanError, NotFound
+from backend.errors import ArtifactError, KhanError, NotFound, ObjectStoreError, ObjectStoreUnavailable, said
 from backend.executors.base import AttemptKey, AttemptSpec, Mount, Observation
-from backend.layout import Layout
 from backend.run.machine import Ending, Machine
 from backend.run.state import ArtifactRecord, Reason, Run
 from backend.spec.graph import Instance, Source
@@ -36,11 +36,10 @@ class Prepared(msgspec.Struct, frozen=True):
 class Attempts:
     """Prepares attempts and publishes what they wrote."""
 
-    def __init__(self, store: Store, artifacts: ArtifactStore, code: CodeStore, layout: Layout, clock: Clock) -> None:
+    def __init__(self, store: Store, artifacts: ArtifactStore, code: CodeStore, clock: Clock) -> None:
         self._store = store
         self._artifacts = artifacts
         self._code = code
-        self._layout = layout
         self._clock = clock
 
     async def prepare(self, loaded: Loaded, machine: Machine, name: str, number: int) -> Prepared:
@@ -64,13 +63,16 @@ class Attempts:
             environment=environment,
             inputs=tuple(mounts),
             outputs=tuple(instance.outputs),
-            code=self._code_of(loaded, instance),
+            code=await self._code_of(loaded, instance),
             resources=stage.resources,
         )
         return Prepared(spec, hashes)
 
     async def conclude(self, machine: Machine, prepared: dict[str, str], seen: Observation) -> Ending:
-        """How an attempt that was seen to have ended counts: its outputs are published if its command succeeded."""
+        """How an attempt that was seen to have ended counts: its outputs are published if its command succeeded.
+
+        Raises ObjectStoreUnavailable if the artifact store cannot say now what was published.
+        """
         key = seen.key
         ending = Ending(seen.at, seen.reason, seen.message, seen.exit_code, inputs=prepared)
         if seen.state == "lost":
@@ -81,12 +83,16 @@ class Attempts:
         instance = machine.plan.instances[key.stage]
         try:
             outputs = await self._publish(key, instance)
+        except ObjectStoreUnavailable:
+            raise
+        except (ObjectStoreError, OSError) as error:
+            return replace(ending, reason=Reason.PUBLISH, message=said(error))
         except ArtifactError as error:
             return replace(ending, reason=Reason.MISSING_OUTPUT, message=said(error))
-        except OSError as error:
-            return replace(ending, reason=Reason.PUBLISH, message=said(error))
         try:
             outputs = await self._export(machine, instance, key.number, outputs)
+        except ObjectStoreUnavailable:
+            raise
         except (KhanError, OSError) as error:
             return replace(ending, reason=Reason.PUBLISH, message=said(error))
         return replace(ending, outputs=outputs)
@@ -107,12 +113,12 @@ class Attempts:
         latest = Latest(run.id, run.logical_time, ended, {k: tuple(v) for k, v in entries.items()})
         return [Put(keys.latest(run.pipeline), encode(latest))]
 
-    def _code_of(self, loaded: Loaded, instance: Instance) -> str:
+    async def _code_of(self, loaded: Loaded, instance: Instance) -> str:
         pin = loaded.record.pins.get(instance.stage)
         stage = loaded.pipeline.stages[instance.stage]
         bundle = pin.bundle if pin and stage.uses else loaded.record.bundle
-        if bundle:
-            self._code.path(bundle)  # it must be here
+        if bundle and not await self._code.has(bundle):
+            raise missing_code(bundle)
         return bundle
 
     async def _entries(self, machine: Machine, source: Source) -> tuple[Entry, ...]:
@@ -171,7 +177,7 @@ class Attempts:
             uri = fill(declared.uri, context, environment)
             if instance.entry:
                 uri = f"{uri.rstrip('/')}/{instance.entry}"
-            await self._artifacts.export(self._layout.artifact(record.location), uri)
+            await self._artifacts.export(record, uri)
             exported[artifact] = replace(record, uri=uri)
         return exported
 
@@ -193,10 +199,3 @@ def context_of(run: Run, stage: str = "", attempt: int = 1) -> Context:
 def why_not(error: Exception) -> Reason:
     """The reason that stands for an attempt that could not even be prepared or started."""
     return Reason.MISSING_INPUT if isinstance(error, ArtifactError | NotFound) else Reason.START
-
-
-def said(error: Exception) -> str:
-    """An error in one line."""
-    if isinstance(error, KhanError) and error.hint:
-        return f"{error.message} ({error.hint})"
-    return str(error) or type(error).__name__

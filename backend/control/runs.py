@@ -17,10 +17,10 @@ from msgspec import Struct
 
 from backend.clock import Clock
 from backend.control.admission import judge
-from backend.control.attempts import Attempts, said, why_not
+from backend.control.attempts import Attempts, why_not
 from backend.control.timers import Timers
 from backend.control.worker import Worker
-from backend.errors import KhanError, NotFound, StoreError
+from backend.errors import KhanError, NotFound, ObjectStoreUnavailable, StoreError, said
 from backend.executors.base import AttemptKey, Executor, Observation
 from backend.logs import LogStore
 from backend.run.machine import Changed, Ending, Machine, StartAttempt
@@ -154,7 +154,8 @@ class RunController:
 
     async def _conclude(self, worker: Worker, machine: Machine, seen: Observation) -> None:
         key = seen.key
-        ending = await self._parts.attempts.conclude(machine, worker.read.get((key.stage, key.number), {}), seen)
+        read = worker.read.get((key.stage, key.number), {})
+        ending = await self._patiently(lambda: self._parts.attempts.conclude(machine, read, seen))
         worker.ended.append((key.stage, key.number, ending))
         self._kick(worker)
 
@@ -345,12 +346,12 @@ class RunController:
                 log.warning("the log of %s/%s/%d stays where it is: %s", run_id, stage, number, error)
 
     async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Ask again for as long as the store cannot be reached."""
+        """Ask again for as long as the store, or that of artifacts, cannot be reached."""
         pause = 0.05
         while True:
             try:
                 return await ask()
-            except StoreError as error:
+            except (StoreError, ObjectStoreUnavailable) as error:
                 log.warning("the store: %s", error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)

@@ -150,7 +150,7 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _build(target: Path, progress: Progress) -> None:
-    go = _go()
+    go = toolchain()
     if go is None:
         raise StoreError("there is no etcd here, and neither Go nor uv or pip to build one with", hint=_ADVICE)
     progress(f"building etcd {OURS}, once on this machine: one to three minutes …")
@@ -184,7 +184,7 @@ def _report(process: subprocess.Popen[str], progress: Progress) -> str:
     return last
 
 
-def _go() -> list[str] | None:
+def toolchain() -> list[str] | None:
     """A Go toolchain: the machine's, or the one that comes as a Python package."""
     wanted = _wanted_go()
     go = shutil.which("go") or (str(USUAL_GO) if USUAL_GO.exists() else None)

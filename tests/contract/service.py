@@ -18,7 +18,7 @@ from backend.api.app import create_app
 from backend.api.openapi import document
 from backend.api.serve import serve
 from backend.api.services import Services
-from backend.artifacts import ArtifactStore
+from backend.artifacts import FolderStore
 from backend.logs import LogStore
 from backend.spec.bundle import address, pack
 from backend.store.catalogue import Catalogue
@@ -79,7 +79,7 @@ class Service(World):
             feed=feed,
             catalogue=Catalogue(self.store),
             logs=LogStore(self.layout, clock),
-            artifacts=ArtifactStore(self.layout),
+            artifacts=FolderStore(self.layout),
             code=self.code,
             clock=clock,
             layout=self.layout,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from backend.artifacts import ArtifactStore, CodeStore
+from backend.artifacts import CodeStore, FolderStore
 from backend.clock import SystemClock
 from backend.control.attempts import Attempts
 from backend.control.runs import Parts, RunController
@@ -48,7 +48,7 @@ class World:
         logs = LogStore(self.layout, self.clock)
         feed = Feed(self.store)
         catalogue = Catalogue(self.store)
-        attempts = Attempts(self.store, ArtifactStore(self.layout), self.code, self.layout, self.clock)
+        attempts = Attempts(self.store, FolderStore(self.layout), self.code, self.clock)
         parts = Parts(self.store, feed, catalogue, executor, attempts, logs, self.clock)
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(feed.run()), tasks.create_task(logs.run())]

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from backend.artifacts import ArtifactStore, CodeStore, copy
+from backend.artifacts import CodeStore, FolderStore, copy
 from backend.artifacts.content import describe, remove
 from backend.errors import ArtifactError, InvalidRequest, NotFound
 from backend.layout import Layout
+from backend.run.state import ArtifactRecord
 from backend.spec.bundle import address, pack
 
 RUN = "01m85n6fsm-k8mv3h"
@@ -35,12 +36,12 @@ def written(layout: Layout, files: dict[str, str], name: str = "out", number: in
 
 
 async def publish(layout: Layout, *names: str) -> dict[str, object]:
-    return {**await ArtifactStore(layout).publish(RUN, "s", 1, names or ("out",))}
+    return {**await FolderStore(layout).publish(RUN, "s", 1, names or ("out",))}
 
 
 async def test_a_file_is_known_by_its_content(layout: Layout) -> None:
     path = written(layout, {"": "hello\n"})
-    record = (await ArtifactStore(layout).publish(RUN, "s", 1, ["out"]))["out"]
+    record = (await FolderStore(layout).publish(RUN, "s", 1, ["out"]))["out"]
     assert (record.kind, record.bytes, record.files) == ("file", 6, 1)
     assert record.sha256 == "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
     assert layout.root / record.location == path
@@ -104,23 +105,23 @@ async def test_what_cannot_be_passed_on_is_refused(layout: Layout, kind: str, wo
 
 async def test_links_inside_of_a_folder_are_passed_on(layout: Layout) -> None:
     (written(layout, {"a": "1"}) / "b").symlink_to("a")
-    record = (await ArtifactStore(layout).publish(RUN, "s", 1, ["out"]))["out"]
+    record = (await FolderStore(layout).publish(RUN, "s", 1, ["out"]))["out"]
     assert (record.kind, record.files) == ("folder", 1)
 
 
 async def test_nothing_leads_out_of_an_artifact(layout: Layout) -> None:
-    store = ArtifactStore(layout)
+    store = FolderStore(layout)
     written(layout, {"a": "1"})
     record = (await store.publish(RUN, "s", 1, ["out"]))["out"]
-    assert store.path(record, "a").read_text() == "1"
+    content = await store.open(record, "a")
+    assert [data async for data in content.read()] == [b"1"]
     for inside in ("../../../..", "/etc/passwd", "../other", "nothing"):
         with pytest.raises(NotFound):
-            store.path(record, inside)
-    assert [e.path for e in store.entries(record)] == ["a"]
+            await store.open(record, inside)
 
 
 async def test_inputs_from_outside_are_kept_as_they_were(layout: Layout, tmp_path: Path) -> None:
-    store, source = ArtifactStore(layout), tmp_path / "in.csv"
+    store, source = FolderStore(layout), tmp_path / "in.csv"
     source.write_text("one")
     first = await store.bring(f"file://{source}")
     source.write_text("two!")
@@ -134,53 +135,60 @@ async def test_folders_and_spaces_come_from_outside_too(layout: Layout, tmp_path
     folder = tmp_path / "a b"
     (folder / "c").mkdir(parents=True)
     (folder / "c" / "d").write_text("1")
-    record = await ArtifactStore(layout).bring(f"file://{tmp_path}/a%20b")
+    record = await FolderStore(layout).bring(f"file://{tmp_path}/a%20b")
     assert (record.kind, (layout.root / record.location / "c" / "d").read_text()) == ("folder", "1")
 
 
 @pytest.mark.parametrize(
     ("uri", "words"),
-    [("file:///nowhere/x.csv", "x.csv"), ("s3://b/x", "cannot be reached yet"), ("file://host/x", "another machine")],
+    [
+        ("file:///nowhere/x.csv", "x.csv"),
+        ("ftp://b/x", "in no object store"),
+        ("file://host/x", "another machine"),
+    ],
 )
 async def test_inputs_that_cannot_be_had(layout: Layout, uri: str, words: str) -> None:
     with pytest.raises(ArtifactError, match=words):
-        await ArtifactStore(layout).bring(uri)
+        await FolderStore(layout).bring(uri)
     assert not [*layout.inputs.glob("*")] if layout.inputs.exists() else True
 
 
+async def brought(store: FolderStore, path: Path, text: str) -> ArtifactRecord:
+    path.write_text(text)
+    return await store.bring(f"file://{path}")
+
+
 async def test_exports_replace_what_was_there_in_one_step(layout: Layout, tmp_path: Path) -> None:
-    store, target = ArtifactStore(layout), tmp_path / "new" / "place" / "report.txt"
+    store, target = FolderStore(layout), tmp_path / "new" / "place" / "report.txt"
     for text in ("one", "two"):
-        source = tmp_path / text
-        source.write_text(text)
-        await store.export(source, f"file://{target}")
+        record = await brought(store, tmp_path / text, text)
+        await store.export(record, f"file://{target}")
         assert target.read_text() == text
-    folder = tmp_path / "folder"
-    (folder / "a").mkdir(parents=True)
-    (folder / "a" / "b").write_text("1")
+    (tmp_path / "folder" / "a").mkdir(parents=True)
+    (tmp_path / "folder" / "a" / "b").write_text("1")
     place = tmp_path / "place"
     for _ in range(2):
-        await store.export(folder, f"file://{place}")
+        await store.export(await store.bring(f"file://{tmp_path}/folder"), f"file://{place}")
     assert (place / "a" / "b").read_text() == "1"
     assert sorted(p.name for p in target.parent.iterdir()) == ["report.txt"]
     with pytest.raises(ArtifactError, match="a folder is there"):
-        await store.export(target, f"file://{place}")
+        await store.export(record, f"file://{place}")
     assert (place / "a" / "b").read_text() == "1"
 
 
 async def test_an_export_that_fails_leaves_what_was_there(
     layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target, source = tmp_path / "t", tmp_path / "s"
+    target, store = tmp_path / "t", FolderStore(layout)
     target.write_text("before")
-    source.write_text("after")
+    record = await brought(store, tmp_path / "s", "after")
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(copy, "copy_file", full)
     with pytest.raises(ArtifactError, match="the disk is full"):
-        await ArtifactStore(layout).export(source, f"file://{target}")
+        await store.export(record, f"file://{target}")
     assert target.read_text() == "before"
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
 
@@ -200,12 +208,12 @@ async def test_code_is_kept_once_and_read_only(layout: Layout) -> None:
     store, bundle = CodeStore(layout), pack(FILES)
     places = await asyncio.gather(*(store.put(bundle) for _ in range(8)))
     assert set(places) == {address(bundle)}
-    assert store.manifest(places[0]) == {"bin/go": 9, "clean.py": 8}
-    folder = store.path(places[0])
+    assert await store.manifest(places[0]) == {"bin/go": 9, "clean.py": 8}
+    folder = await store.path(places[0])
     assert (folder / "bin" / "go").stat().st_mode & 0o777 == 0o555
     assert [p.name for p in layout.code.iterdir()] == [places[0]]
     with pytest.raises(NotFound, match="is not here"):
-        store.path("0" * 64)
+        await store.path("0" * 64)
 
 
 def tar(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
