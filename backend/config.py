@@ -5,20 +5,31 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 
 import platformdirs
 from msgspec import Struct
 
-from backend import etcd_access
+from backend import etcd_access, listening
 from backend.etcd_access import EtcdAccess
+from backend.listening import Listening
+
+
+class Role(StrEnum):
+    """What a daemon does, where several share an etcd."""
+
+    ALL = "all"
+    API = "api"
+    CONTROLLER = "controller"
 
 
 class Config(Struct, frozen=True):
     """Settings of one daemon."""
 
     data: Path
-    port: int | None  # loopback TCP beside the unix socket; 0: any free one
+    role: Role
+    listening: Listening
     sandboxed: bool
     slots: int  # how many attempts may run at once
     limits: tuple[str, ...]  # NAME=VALUE, of what every attempt is held to
@@ -36,7 +47,13 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     """Settings from the command line `argv`, and from the environment where it is silent."""
     parser = argparse.ArgumentParser(prog="python -m backend", description="The Khantui daemon.")
     parser.add_argument("--data", type=Path, default=default_data(), help="the data folder (%(default)s)")
-    parser.add_argument("--port", type=int, help="serve on loopback TCP as well (0: any free port)")
+    parser.add_argument(
+        "--role",
+        choices=[r.value for r in Role],
+        default=os.environ.get("KHANTUI_ROLE", Role.ALL.value),
+        help="api: serve, and never lead; controller: lead, and serve the unix socket alone (%(default)s)",
+    )
+    listening.add_arguments(parser)
     parser.add_argument("--no-sandbox", action="store_true", help="run stages as bare processes, unconfined")
     parser.add_argument("--slots", type=int, default=_slots(), help="stages that run at once (%(default)s)")
     parser.add_argument(
@@ -56,16 +73,20 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     given = parser.parse_args(argv)
     if given.slots < 1:
         parser.error("--slots must be 1 or more")
-    if given.port is not None and not 0 <= given.port <= 65535:
-        parser.error("--port must be from 0 to 65535")
+    if given.role not in set(Role):
+        parser.error(f"KHANTUI_ROLE is {given.role!r}, and must be {', '.join(Role)}")
+    access = etcd_access.read(parser, given)
+    if given.role == Role.API and not access.endpoints:
+        parser.error("--role api needs --etcd: somewhere another daemon must lead")
     binary = os.environ.get("KHANTUI_ETCD")
     return Config(
         data=given.data.expanduser().absolute(),
-        port=given.port,
+        role=Role(given.role),
+        listening=listening.read(parser, given),
         sandboxed=not given.no_sandbox,
         slots=given.slots,
         limits=tuple(given.limit),
-        etcd=etcd_access.read(parser, given),
+        etcd=access,
         etcd_binary=Path(binary) if binary else None,
         artifacts=given.artifacts,
     )

@@ -16,12 +16,16 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
-from backend.api.app import create_app
+from msgspec.structs import replace
+
+from backend.api.app import create_app, create_probes
+from backend.api.doors import Way, open_doors
+from backend.api.identity import Login
 from backend.api.serve import serve
 from backend.api.services import Services
 from backend.artifacts import ArtifactStore, CodeStore, FolderStore, ObjectStore
 from backend.clock import SystemClock
-from backend.config import Config, parse
+from backend.config import Config, Role, parse
 from backend.control.attempts import Attempts
 from backend.control.followers import Followers
 from backend.control.leader import Leader
@@ -49,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=os.environ.get("KHANTUI_LOG", "INFO")
     )
     try:
-        with locked(config.data):
+        with locked(config.data, shared=bool(config.etcd.endpoints)):
             asyncio.run(_run(config))
     except KhanError as error:
         print(f"khantui: {error.message}", file=sys.stderr)
@@ -62,12 +66,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def locked(data: Path) -> Iterator[None]:
-    """Hold the data folder: one daemon at a time."""
+def locked(data: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold the data folder: one daemon at a time, unless all of them share an etcd elsewhere."""
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (data / "lock").open("a+") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError:
             raise KhanError(
                 f"another daemon uses {data}", hint="use that one, or give another folder: --data DIR"
@@ -168,7 +172,8 @@ class Daemon:
             await self._feed.started.wait()
             await self._images.load()
             tasks.create_task(self._images.run(self._feed))
-            tasks.create_task(self._leader.run(self._control))
+            if self._config.role is not Role.API:
+                tasks.create_task(self._leader.run(self._control))
             tasks.create_task(self._serve())
 
     async def _control(self) -> None:
@@ -197,10 +202,16 @@ class Daemon:
             missing=self._executor.missing_tools,
             slots=self._config.slots,
             leader=lambda: self._leader.leads,
+            login=Login(self._config.listening.token_file),
         )
 
-        def ready(port: int | None) -> None:
-            url = f"unix://{self._layout.socket}" if port is None else f"http://127.0.0.1:{port}"
+        listening = self._config.listening
+        if self._config.role is Role.CONTROLLER:
+            listening = replace(listening, port=None, remote=None)
+        doors = open_doors(listening.socket or self._layout.socket, listening)
+
+        def ready() -> None:
+            url = next((d.url for d in reversed(doors) if d.way is not Way.PROBES), "")
             print(f"ready {url}", flush=True)
 
-        await serve(create_app(services), self._layout.socket, self._config.port, ready)
+        await serve(create_app(services), create_probes(services), doors, ready)

@@ -6,6 +6,7 @@
     ├── NotFound                   no such pipeline, run, stage, artifact, schedule
     ├── Conflict                   the thing changed meanwhile, or is in a state that forbids this
     ├── NotAllowed                 this identity may not do this
+    ├── NotAuthenticated           it is not known who asks
     ├── StoreError
     │   ├── StoreUnavailable       the store cannot be reached: surely not applied; may be tried again
     │   │   └── StoreUntrusted     TLS keeps the connection from coming about: a certificate is wrong or too old
@@ -84,6 +85,12 @@ class NotAllowed(KhanError):
     """This identity may not do this."""
 
     code, status = "not-allowed", 403
+
+
+class NotAuthenticated(KhanError):
+    """It is not known who asks."""
+
+    code, status = "not-authenticated", 401
 
 
 class StoreError(KhanError):

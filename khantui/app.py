@@ -13,7 +13,7 @@ from textual.command import Provider
 from textual.theme import Theme
 
 from backend.api.wire import EventView
-from khantui.api.address import Address, parse
+from khantui.api.address import Address, of_context
 from khantui.api.client import Client
 from khantui.api.contexts import Context
 from khantui.errors import Failure
@@ -92,7 +92,7 @@ class KhantuiApp(Host):
     def switch(self, name: str, context: Context) -> None:
         """To another daemon; nothing of this one stays."""
         self.link.stop()
-        self.link = Link(Client(parse(context.address), timeout=15.0, patience=0.0))
+        self.link = Link(Client(of_context(context), timeout=15.0, patience=0.0))
         self.overview, self.context, self.read_only = Overview(), name, context.read_only
         self.who = None
         self._was_away, self._places, self._at = False, [], -1

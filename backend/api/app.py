@@ -26,7 +26,7 @@ from backend.api import (
     system,
 )
 from backend.api.call import Answered, Call, answer
-from backend.api.identity import identify, permit
+from backend.api.identity import Identity, permit
 from backend.api.operations import OPERATIONS, Handler, Role
 from backend.api.services import Services
 from backend.api.wire import API
@@ -54,6 +54,24 @@ def create_app(services: Services) -> Starlette:
     return Starlette(routes=_gathered(routes), exception_handlers={HTTPException: problems.handle})
 
 
+def create_probes(services: Services) -> Starlette:
+    """What is told to whoever asks: whether the daemon lives, whether it is ready, and its metrics."""
+    handlers: dict[str, Handler] = {
+        "/healthz": system.healthz,
+        "/readyz": system.readyz,
+        "/metrics": system.metrics,
+    }
+    routes = []
+    for path, handler in handlers.items():
+
+        async def endpoint(request: Request, handler: Handler = handler, path: str = path) -> Response:
+            host = request.client.host if request.client else ""
+            return await handler(Call(request, services, Identity("probe", host, "viewer"), path[1:]))
+
+        routes.append(Route(path, endpoint, methods=["GET"]))
+    return Starlette(routes=routes)
+
+
 def _route(
     services: Services,
     path: str,
@@ -68,7 +86,7 @@ def _route(
         try:
             if query is not None:
                 _check(name, request, query)
-            who = identify(request)
+            who = services.login.identify(request)
             permit(who, name, role)
             response = await handler(Call(request, services, who, name))
         except Answered as before:

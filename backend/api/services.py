@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from backend.api.identity import Login
 from backend.api.metrics import Metrics
 from backend.artifacts import ArtifactStore, CodeStore
 from backend.clock import Clock
@@ -46,6 +47,7 @@ class Services:
     leader: Callable[[], bool]
     registry: str = REGISTRY  # where the project's own container images are
     metrics: Metrics = field(default_factory=Metrics)
+    login: Login = field(default_factory=Login)
     lease: Lease = field(default_factory=Lease)
 
     async def remembering(self) -> int:

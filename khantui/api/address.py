@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from khantui.errors import Misuse
+
+if TYPE_CHECKING:
+    from khantui.api.contexts import Context
 
 SOCKET = "api.sock"
 LONGEST_SOCKET = 107  # bytes of a unix socket's path that Linux takes
@@ -18,6 +21,13 @@ class Address(NamedTuple):
 
     socket: Path | None
     base: str
+    token_file: str = ""  # what opens it; "": what the environment says
+    ca: str = ""  # whose certificate it must have; "": what the environment says, else the system's authorities
+
+    def environment(self) -> dict[str, str]:
+        """What opens it, as variables for another program that is told the address."""
+        given = {"KHANTUI_TOKEN_FILE": self.token_file, "KHANTUI_CA": self.ca}
+        return {name: value for name, value in given.items() if value}
 
     def __str__(self) -> str:
         return f"unix://{self.socket}" if self.socket else self.base
@@ -38,6 +48,11 @@ def of_socket(path: Path) -> Address:
     if len(bytes(path)) > LONGEST_SOCKET:
         raise Misuse(f"the socket's path is longer than {LONGEST_SOCKET} bytes: {path}", "use a shorter data folder")
     return Address(path, "http://khantui")
+
+
+def of_context(context: Context) -> Address:
+    """The address of a context, with what opens it. Raises Misuse."""
+    return parse(context.address)._replace(token_file=context.token_file, ca=context.ca)
 
 
 def default_data() -> Path:
@@ -64,5 +79,5 @@ def resolve(address: str | None, data: str | None, environment: Mapping[str, str
 
         known = load()
         if known.current:
-            return parse(known.get(known.current).address)
+            return of_context(known.get(known.current))
     return of_socket(data_folder(data, environment) / SOCKET)

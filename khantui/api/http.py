@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
+import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -25,6 +28,39 @@ LOST = (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemoteProto
 _STATUSES: dict[int, type[Failure]] = {400: Misuse, 401: Denied, 403: Denied}
 
 
+class Token(httpx.Auth):
+    """Shows the token that a daemon on another machine asks for, as its file has it at the time."""
+
+    def __init__(self, address: Address, environment: Mapping[str, str]) -> None:
+        self._file = address.token_file or environment.get("KHANTUI_TOKEN_FILE", "")
+        self._token = "" if address.token_file else environment.get("KHANTUI_TOKEN", "")
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Add it to a request. Raises Misuse if its file cannot be read."""
+        if token := self._token or self._read():
+            request.headers["Authorization"] = f"Bearer {token}"
+        yield request
+
+    def _read(self) -> str:
+        if not self._file:
+            return ""
+        try:
+            return Path(self._file).expanduser().read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Misuse(f"the token {self._file} cannot be read: {error}", "see KHANTUI_TOKEN_FILE") from error
+
+
+def tls_context(address: Address, environment: Mapping[str, str]) -> ssl.SSLContext | bool:
+    """How a daemon's certificate is checked. Raises Misuse for an authority that is none."""
+    if not address.base.startswith("https:"):
+        return False  # there is none
+    ca = address.ca or environment.get("KHANTUI_CA", "")
+    try:
+        return ssl.create_default_context(cafile=str(Path(ca).expanduser()) if ca else None)
+    except (OSError, ssl.SSLError) as error:
+        raise Misuse(f"{ca} holds no certificates (PEM): {error}", "see KHANTUI_CA") from error
+
+
 class Http:
     """One daemon, over a unix socket or a port.
 
@@ -38,7 +74,10 @@ class Http:
         self.patience = patience
         self._met = False
         self._client = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(address.socket) if address.socket else None),
+            transport=httpx.HTTPTransport(
+                uds=str(address.socket) if address.socket else None, verify=tls_context(address, os.environ)
+            ),
+            auth=Token(address, os.environ) if address.socket is None else None,
             base_url=address.base + API,
             headers={"User-Agent": f"khantui/{__version__}", "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
@@ -154,6 +193,12 @@ class Http:
         if self._met:
             return Unreachable(
                 f"the daemon at {self.address} has gone away", "see what it says: daemon.log in its data folder"
+            )
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            said = str(error).rpartition("failed: ")[2]
+            return Unreachable(
+                f"the certificate of {self.address} is not trusted: {said}",
+                "name the authority that it comes from: KHANTUI_CA=FILE, or khantui context add --ca FILE",
             )
         if isinstance(error, httpx.TimeoutException):
             return Unreachable(f"the daemon at {self.address} does not answer in time")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from khantui.cli.command import command, pass_session
@@ -44,9 +46,11 @@ def list_contexts(session: Session) -> None:
 @click.argument("name")
 @click.argument("url", metavar="ADDRESS")
 @click.option("--read-only", is_flag=True, help="The terminal interface changes nothing there.")
+@click.option("--token-file", default="", type=click.Path(), metavar="FILE", help="Holds the token that opens it.")
+@click.option("--ca", default="", type=click.Path(), metavar="FILE", help="The authority that its certificate is from.")
 @pass_session
-def add(session: Session, name: str, url: str, read_only: bool) -> None:
-    """Name the daemon at ADDRESS (unix:///path/to/api.sock or http://host:port), or change it.
+def add(session: Session, name: str, url: str, read_only: bool, token_file: str, ca: str) -> None:
+    """Name the daemon at ADDRESS (unix:///path/to/api.sock or https://host:port), or change it.
 
     Example: khantui context add prod http://127.0.0.1:8080 --read-only
     """
@@ -54,7 +58,8 @@ def add(session: Session, name: str, url: str, read_only: bool) -> None:
     from khantui.api.contexts import Context, load, save
 
     parse(url)
-    save(load().put(name, Context(url, read_only)))
+    files = [str(Path(f).expanduser().absolute()) if f else "" for f in (token_file, ca)]
+    save(load().put(name, Context(url, read_only, *files)))
     note(f"{name} is {url}{', read-only' if read_only else ''}; use it: khantui context use {name}")
 
 

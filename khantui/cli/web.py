@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from khantui.cli.command import command, pass_session
@@ -26,6 +28,8 @@ def web(session: Session, host: str, port: int, public_url: str | None, behind_p
 
     checked(host, public_url, behind_proxy)
     session.client.daemon()  # who is told that it is ready finds something there
+    for variable, value in session.client.address.environment().items():
+        os.environ[variable] = value  # for the interfaces, which are programs of their own
     arguments = ["--address", str(session.client.address), *(["--read-only"] if read_only else [])]
     note("ctrl-c ends it; sessions that are open end with it")
     WebServer(arguments, host=host, port=port, public_url=public_url).serve()

@@ -15,10 +15,12 @@ import httpx
 from jsonschema import Draft202012Validator
 
 from backend.api.app import create_app
+from backend.api.doors import open_doors
 from backend.api.openapi import document
 from backend.api.serve import serve
 from backend.api.services import Services
 from backend.artifacts import FolderStore
+from backend.listening import Listening
 from backend.logs import LogStore
 from backend.spec.bundle import address, pack
 from backend.store.catalogue import Catalogue
@@ -95,7 +97,8 @@ class Service(World):
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(feed.run())]
             await feed.started.wait()
-            serving = serve(create_app(services), socket, None, lambda _: ready.set())
+            app = create_app(services)
+            serving = serve(app, app, open_doors(socket, Listening()), ready.set)
             running.append(tasks.create_task(serving))
             await ready.wait()
             transport = httpx.AsyncHTTPTransport(uds=str(socket))

@@ -13,7 +13,8 @@ import pytest
 from msgspec.structs import replace
 
 from backend.api import cursor, filter
-from backend.api.identity import identify
+from backend.api.doors import SCOPE, Way
+from backend.api.identity import Login
 from backend.errors import InvalidRequest, NotAllowed
 from backend.run.state import Run, RunState
 from backend.store import keys
@@ -136,11 +137,12 @@ async def test_a_stream_of_what_is_forgotten_is_refused(api: Service) -> None:
     assert (response.status_code, response.json()["code"]) == (410, "revision-compacted")
 
 
-def request(headers: dict[str, str], port: int = 0) -> Any:
+def request(headers: dict[str, str], way: Way) -> Any:
     from starlette.requests import Request
 
     pairs = [(k.lower().encode(), v.encode()) for k, v in headers.items()]
-    return Request({"type": "http", "headers": pairs, "client": ("127.0.0.1", port), "server": ("127.0.0.1", 80)})
+    ends = {"client": ("127.0.0.1", 55555), "server": ("127.0.0.1", 80), SCOPE: way}
+    return Request({"type": "http", "headers": pairs, **ends})
 
 
 @pytest.mark.parametrize(
@@ -154,11 +156,11 @@ def request(headers: dict[str, str], port: int = 0) -> Any:
 )
 def test_pages_of_other_sites_are_kept_out_of_the_port(headers: dict[str, str]) -> None:
     with pytest.raises(NotAllowed):
-        identify(request({"Host": "evil"} | headers, port=55555))
+        Login().identify(request({"Host": "evil"} | headers, Way.LOOPBACK))
 
 
 def test_over_the_socket_a_name_is_taken_from_whoever_asks() -> None:
-    assert identify(request({"X-Khan-User": "ann\x07"})).name == "ann"
+    assert Login().identify(request({"X-Khan-User": "ann\x07"}, Way.UNIX)).name == "ann"
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,13 @@ import httpx
 class Daemon:
     """`python -m backend` on a data folder, and a client of its API."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, socket: Path | None = None) -> None:
+        """`socket`: where it serves, if not in its folder."""
         self.folder = folder
+        self.socket = socket or folder / "api.sock"
         self.process: subprocess.Popen[str] | None = None
         self.http = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(folder / "api.sock")), base_url="http://khantui/api/v1", timeout=30
+            transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://khantui/api/v1", timeout=30
         )
 
     def start(self, *flags: str) -> str:

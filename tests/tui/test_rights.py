@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import backend.api.app
-from backend.api.identity import Identity
+from backend.api.identity import Identity, Login
 from backend.api.operations import OPERATIONS, ROLES, Role
 from khantui.screens.ask import Confirm
 from khantui.screens.help import Help
@@ -33,7 +32,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, Rol
     """A desk whose callers have a role that tests choose."""
     roles = Roles()
     patch = pytest.MonkeyPatch()
-    patch.setattr(backend.api.app, "identify", lambda request: Identity("eve", "unix", roles.role))
+    patch.setattr(Login, "identify", lambda self, request: Identity("eve", "unix", roles.role))
     desk = Desk(tmp_path_factory.mktemp("strict"))
     roles.role = "admin"
     desk.start()

@@ -1,0 +1,81 @@
+"""Where the daemon listens, and who may come in: the flags and variables of it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from msgspec import Struct
+
+
+class Listening(Struct, frozen=True):
+    """The doors of one daemon. All but the socket and the loopback port ask for a token."""
+
+    socket: Path | None = None  # None: `api.sock` in the data folder
+    port: int | None = None  # loopback TCP; 0: any free one
+    remote: tuple[str, int] | None = None  # host and port, for other machines
+    cert: Path | None = None  # TLS there
+    key: Path | None = None
+    token_file: Path | None = None  # what opens it
+    probes: tuple[str, int] | None = None  # /healthz, /readyz and /metrics alone, for whoever asks
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of it; most are a variable KHANTUI_… where they are not given."""
+    group = parser.add_argument_group("where it listens")
+    group.add_argument("--socket", type=Path, default=_path("SOCKET"), help="the unix socket (DATA/api.sock)")
+    group.add_argument("--port", type=int, help="serve on loopback TCP as well (0: any free port)")
+    group.add_argument(
+        "--listen",
+        default=os.environ.get("KHANTUI_LISTEN", ""),
+        metavar="HOST:PORT",
+        help="serve other machines: needs a token file, and TLS",
+    )
+    group.add_argument("--token-file", type=Path, default=_path("TOKEN_FILE"), help="the token that opens --listen")
+    group.add_argument("--tls-cert", type=Path, default=_path("TLS_CERT"), help="the certificate of --listen")
+    group.add_argument("--tls-key", type=Path, default=_path("TLS_KEY"), help="the private key of that certificate")
+    group.add_argument(
+        "--insecure-http", action="store_true", help="no TLS for --listen: tokens can be read on the way"
+    )
+    group.add_argument(
+        "--probes",
+        default=os.environ.get("KHANTUI_PROBES", ""),
+        metavar="HOST:PORT",
+        help="/healthz, /readyz and /metrics, for whoever asks",
+    )
+
+
+def read(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Listening:
+    """What was given. Leaves by `parser.error` where it does not fit together."""
+    if given.port is not None and not 0 <= given.port <= 65535:
+        parser.error("--port must be from 0 to 65535")
+    if bool(given.tls_cert) != bool(given.tls_key):
+        parser.error("--tls-cert and --tls-key belong together: give both, or neither")
+    if given.listen and not given.token_file:
+        parser.error("--listen needs --token-file FILE: nothing is served to whoever asks")
+    if given.listen and not given.tls_cert and not given.insecure_http:
+        parser.error("--listen needs --tls-cert and --tls-key; or --insecure-http, where nobody else can listen in")
+    return Listening(
+        given.socket.absolute() if given.socket else None,
+        given.port,
+        _place(parser, "--listen", given.listen),
+        given.tls_cert,
+        given.tls_key,
+        given.token_file,
+        _place(parser, "--probes", given.probes),
+    )
+
+
+def _place(parser: argparse.ArgumentParser, flag: str, text: str) -> tuple[str, int] | None:
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not port.isdigit() or int(port) > 65535:
+        parser.error(f"{flag} is HOST:PORT, e.g. 0.0.0.0:8443, not {text}")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  who leaves the host away means all of them
+
+
+def _path(name: str) -> Path | None:
+    value = os.environ.get(f"KHANTUI_{name}")
+    return Path(value) if value else None
