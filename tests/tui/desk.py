@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from backend.artifacts import ArtifactStore
+from backend.artifacts import FolderStore
 from backend.clock import SystemClock
 from backend.logs import LogStore
 from backend.run.ids import new_id
@@ -183,7 +183,7 @@ class Desk(Service):
             path = self.layout.output(run, stage, 1, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        records = await ArtifactStore(self.layout).publish(run, stage, 1, contents)
+        records = await FolderStore(self.layout).publish(run, stage, 1, contents)
         record = replace(_done(stage, "succeeded", 70, 58.0), outputs=records)
         await self.store.commit([], [Put(keys.stage(run, stage), encode(record))])
         return records
