@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rich.syntax import Syntax
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -50,6 +49,8 @@ class TextPage(ModalScreen[None]):
             return text
         safe = visible_lines(self._text)
         if self._kind:
+            from rich.syntax import Syntax  # and Pygments with it, which takes a while
+
             theme = "ansi_dark" if self.app.current_theme.dark else "ansi_light"
             return Syntax("", self._kind, theme=theme, background_color="default").highlight(safe)
         return Text(safe)

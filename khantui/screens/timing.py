@@ -73,7 +73,7 @@ class ScheduleForm(ModalScreen[bool]):
             names = [(visible(name), name) for name in sorted(self.host.overview.pipelines)]
             yield _row("pipeline", Select(names, value=timing.pipeline, allow_blank=False, id="pipeline", compact=True))
             yield _row("name", Input(timing.name, id="name", compact=True))
-        yield _row("it runs", Select(KINDS, value=timing.kind, allow_blank=False, id="kind", compact=True))
+        yield _row("it runs", Select(self._kinds(), value=timing.kind, allow_blank=False, id="kind", compact=True))
         times = [*TIMES, ("as written below", _AS_WRITTEN)]
         yield _row(
             "when", Select(times, value=_preset(timing.cron), allow_blank=False, id="times", compact=True), "cron"
@@ -89,6 +89,12 @@ class ScheduleForm(ModalScreen[bool]):
         yield _row("time zone", zone, "cron", "once")
         missed = Select(MISSED, value=timing.catch_up, allow_blank=False, id="missed", compact=True)
         yield _row("if missed", missed, "cron")
+
+    def _kinds(self) -> list[tuple[str, str]]:
+        """Those that the form asks about; one that it does not know is kept."""
+        known: list[tuple[str, str]] = list(KINDS)
+        begun = self._begun.kind
+        return known if begun in (kind for _, kind in known) else [*known, ("as it does now", begun)]
 
     def _causes(self) -> SelectionList[str]:
         known = sorted({*self.host.overview.pipelines, *self._timing.after} - {self._timing.pipeline})
@@ -155,7 +161,7 @@ class ScheduleForm(ModalScreen[bool]):
         event.stop()
         value = str(event.value)
         if event.select.id == "kind":
-            self._timing = replace(self._timing, kind=cast('Literal["cron", "once", "after"]', value))
+            self._timing = replace(self._timing, kind=cast('Literal["cron", "once", "every", "after"]', value))
             self._show_kind()
         elif event.select.id == "missed":
             self._timing = replace(self._timing, catch_up=cast('Literal["none", "latest", "all"]', value))

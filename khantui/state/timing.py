@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from backend.api.wire import PutSchedule, ScheduleView
 from khantui.errors import Misuse
 
-Kind = Literal["cron", "once", "after"]
+Kind = Literal["cron", "once", "every", "after"]
 CatchUp = Literal["none", "latest", "all"]
 KINDS: tuple[tuple[str, Kind], ...] = (
     ("again and again", "cron"),
@@ -44,13 +44,18 @@ class Timing:
     after: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     catch_up: CatchUp = "latest"
+    rest: Mapping[str, Any] = field(default_factory=dict)  # what the form does not ask about: it stays as it is
 
     @classmethod
     def of(cls, view: ScheduleView) -> Timing:
         """A schedule as it is."""
         cron = "; ".join(view.cron) or cls.cron
         at = view.at.replace(microsecond=0).isoformat() if view.at else ""
-        return cls(view.name, view.pipeline, view.kind, cron, view.zone, at, view.after, view.parameters, view.catch_up)
+        asked = {"pipeline", "kind", "cron", "zone", "at", "after", "parameters", "catch_up"}
+        rest = {f: getattr(view, f) for f in PutSchedule.__struct_fields__ if f not in asked and hasattr(view, f)}
+        return cls(
+            view.name, view.pipeline, view.kind, cron, view.zone, at, view.after, view.parameters, view.catch_up, rest
+        )
 
     def body(self) -> PutSchedule:
         """What is asked for. Raises Misuse for what the daemon could not read; it checks the rest."""
@@ -58,14 +63,21 @@ class Timing:
             raise Misuse("choose a pipeline")
         if not self.name:
             raise Misuse("the schedule needs a name")
-        zone = self.zone.strip() or "UTC"
-        given = {k: v for k, v in self.parameters.items() if v}
+        said: dict[str, Any] = {
+            "pipeline": self.pipeline,
+            "kind": self.kind,
+            "zone": self.zone.strip() or "UTC",
+            "parameters": {k: v for k, v in self.parameters.items() if v},
+            "catch_up": self.catch_up,
+        }
         if self.kind == "cron":
-            crons = tuple(each.strip() for each in self.cron.split(";") if each.strip())
-            return PutSchedule(self.pipeline, "cron", cron=crons, zone=zone, parameters=given, catch_up=self.catch_up)
-        if self.kind == "once":
-            return PutSchedule(self.pipeline, "once", at=_moment(self.at), zone=zone, parameters=given)
-        return PutSchedule(self.pipeline, "after", after=self.after, zone=zone, parameters=given)
+            said["cron"] = tuple(each.strip() for each in self.cron.split(";") if each.strip())
+        elif self.kind == "once":
+            said["at"] = _moment(self.at)
+        elif self.kind == "after":
+            said["after"] = self.after
+        kept = {name: value for name, value in self.rest.items() if name != "every" or self.kind == "every"}
+        return PutSchedule(**{**kept, **said})
 
 
 def _moment(text: str) -> datetime:

@@ -85,7 +85,9 @@ def test_the_documentation_lists_every_option() -> None:
 
 def test_starting_imports_nothing_that_a_command_may_not_need() -> None:
     heavy = {"httpx", "textual", "rich", "jsonschema", "msgspec", "asyncio", "backend"}
-    code = f"import sys, khantui.cli; print([m for m in sys.modules if m.partition('.')[0] in {heavy}])"
+    code = (
+        f"import sys, khantui.cli; print([m for m in sys.modules if sys.modules[m] and m.partition('.')[0] in {heavy}])"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
