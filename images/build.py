@@ -21,7 +21,6 @@ import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -46,8 +45,6 @@ def main() -> int:
         print("images: neither podman nor docker works here; install one of them", file=sys.stderr)
         return 1
     load = _loader(engine, given.load)
-    report = HERE / "built.json"  # what is known of each image that was built here
-    built = json.loads(report.read_text()) if report.exists() else {}
     with tempfile.TemporaryDirectory(prefix="khantui-images-") as folder:
         secrets = _secrets(Path(folder))
         for name in given.names:
@@ -59,10 +56,9 @@ def main() -> int:
                 _run([engine, "push", reference])
             if load:
                 _run([*load, reference])
-            built[name] = facts = _facts(engine, reference)
-            report.write_text(json.dumps(built, indent=2) + "\n")
+            digest, size = _facts(engine, reference)
             took = time.monotonic() - began
-            print(f"images: {reference}  {facts['size'] / 1e6:.0f} MB  {took:.0f} s", flush=True)
+            print(f"images: {reference}  {size / 1e6:.0f} MB  {digest}  {took:.0f} s", flush=True)
     if not load and not given.push:
         print("images: in the engine's own store; PUSH=1 pushes them, IMAGE_LOAD='command' loads them somewhere")
     return 0
@@ -197,11 +193,11 @@ def _loader(engine: str, command: str) -> list[str]:
     return []
 
 
-def _facts(engine: str, reference: str) -> dict[str, Any]:
-    """What the engine knows of an image."""
+def _facts(engine: str, reference: str) -> tuple[str, int]:
+    """An image's digest and its size in bytes, as far as the engine knows them."""
     asked = subprocess.run([engine, "image", "inspect", reference], capture_output=True, text=True, check=True)
     (image,) = json.loads(asked.stdout)
-    return {"reference": reference, "digest": image.get("Digest") or image["Id"], "size": image["Size"]}
+    return image.get("Digest") or image["Id"], image["Size"]
 
 
 if __name__ == "__main__":

@@ -46,21 +46,21 @@ def main() -> int:
     parser.add_argument("--dataset", default=environment.get("BIGQUERY_DATASET"), help="BIGQUERY_DATASET")
     parser.add_argument("--location", default=environment.get("BIGQUERY_LOCATION"), help="BIGQUERY_LOCATION")
     parser.add_argument("--format", default=environment.get("BIGQUERY_FORMAT", "csv"), choices=FORMATS)
-    parser.add_argument(
-        "--most-bytes", type=int, default=environment.get("BIGQUERY_MOST_BYTES"), help="that it may bill"
-    )
+    most = environment.get("BIGQUERY_MOST_BYTES")
+    parser.add_argument("--most-bytes", type=int, default=most, help="that a job may bill: BIGQUERY_MOST_BYTES")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, _stop)
     try:
         statement = Statement(given.file.read_text(encoding="utf-8"), environment)
         output = _output(environment)
         client = _client(given)
         _run(client, given, statement, output)
-    except (Refused, OSError, UnicodeDecodeError) as error:
-        if isinstance(error, NoConnection):
-            return _failed(
-                f"BigQuery cannot be reached: {error}", "does the pipeline's service account declare a network?"
-            )
+    except NoConnection as error:
+        return _failed(f"BigQuery cannot be reached: {error}", "the pipeline's service account must declare a network")
+    except (Refused, UnicodeDecodeError) as error:
         return _failed(str(error), code=2)
+    except OSError as error:
+        return _failed(str(error))
     except GoogleAuthError as error:
         return _failed(f"no credentials: {error}", "the pipeline's service account must declare a cloud identity")
     except RetryError as error:
@@ -115,14 +115,17 @@ def _run(client: bigquery.Client, given: argparse.Namespace, statement: Statemen
             config.maximum_bytes_billed = given.most_bytes
         job = client.query(statement.sql(tables), job_config=config, job_id_prefix="khantui-")
         _say(f"job {job.project}:{job.location or ''}.{job.job_id}")
-        _cancel_when_told(job)
-        rows = job.result()
+        try:
+            rows = job.result()
+        except SystemExit:  # nobody waits for it any more, and it would go on costing money
+            job.cancel(timeout=5)
+            _say("the job is cancelled")
+            raise
         if job.total_bytes_processed is not None:
             _say(f"{job.total_bytes_processed:,} bytes read, {job.total_bytes_billed or 0:,} billed")
         if not rows.schema:
-            _say(
-                f"{job.num_dml_affected_rows or 0:,} rows changed" if job.num_dml_affected_rows is not None else "done"
-            )
+            changed = job.num_dml_affected_rows
+            _say("done" if changed is None else f"{changed:,} rows changed")
             if output is not None:
                 raise Refused("the last statement gives no rows, but the stage has an output: end with a SELECT")
         elif output is None:
@@ -134,18 +137,9 @@ def _run(client: bigquery.Client, given: argparse.Namespace, statement: Statemen
             client.delete_table(table, not_found_ok=True)
 
 
-def _cancel_when_told(job: bigquery.QueryJob) -> None:
-    """A stage that is cancelled or too late leaves no query running that costs money."""
-
-    def cancel(number: int, _: FrameType | None) -> NoReturn:
-        try:
-            job.cancel(timeout=5)
-            _say("cancelled")
-        except (GoogleAPICallError, NoConnection) as error:
-            _say(f"could not be cancelled: {error}")
-        sys.exit(128 + number)
-
-    signal.signal(signal.SIGTERM, cancel)
+def _stop(number: int, _: FrameType | None) -> NoReturn:
+    """A stage that is cancelled or too late leaves nothing behind: what is under way is ended on the way out."""
+    sys.exit(128 + number)
 
 
 def _load(client: bigquery.Client, path: Path, table: str) -> None:

@@ -36,6 +36,8 @@ class Statement:
                 self.inputs[artifact] = self._input(artifact)
             elif parameter := found["parameter"]:
                 self.parameters[parameter] = self._variable(parameter, f"@{parameter}")
+            elif found["variable"]:
+                self._identifier(found["name"])
 
     def sql(self, tables: Mapping[str, str]) -> str:
         """The text, with the tables of its inputs."""
@@ -43,15 +45,15 @@ class Statement:
         def stand_for(found: re.Match[str]) -> str:
             if found["input"]:
                 return f"`{tables[found['artifact']]}`"
-            if found["variable"]:
-                value = self._variable(found["name"], found["variable"])
-                if not _IDENTIFIER.fullmatch(value):
-                    written = found["variable"]
-                    raise Refused(f"{written} is {value!r}, no name of a table; for a value write @{found['name']}")
-                return value
-            return found[0]
+            return self._identifier(found["name"]) if found["variable"] else found[0]
 
         return _TOKEN.sub(stand_for, self._text)
+
+    def _identifier(self, name: str) -> str:
+        value = self._variable(name, f"${{{name}}}")
+        if not _IDENTIFIER.fullmatch(value):
+            raise Refused(f"${{{name}}} is {value!r}, no name of a table; for a value write @{name}")
+        return value
 
     def _variable(self, name: str, written: str) -> str:
         if name not in self._environment:

@@ -39,6 +39,13 @@ Path("/tmp/unknown.sql").write_text("SELECT @NOWHERE")
 code, said = run("/tmp/unknown.sql", **there)
 assert (code, "there is no environment variable NOWHERE" in said) == (2, True)
 
+Path("/tmp/long.sql").write_text("SELECT 'forever' FROM ${input.rows}")
+asked = subprocess.Popen(["bqrun", "/tmp/long.sql"], env=environment | there, stderr=subprocess.PIPE, text=True)
+assert Emulator.waiting.wait(60)
+asked.terminate()
+said = asked.communicate(timeout=60)[1]
+assert (asked.returncode, len(Emulator.cancelled), Emulator.tables()) == (143, 1, []), said
+
 server.shutdown()
 code, said = run("/khan/code/bigquery.sql", NO_GCE_CHECK="true")  # the edge: no network, and nobody who says who we are
 assert (code, "no credentials" in said) == (1, True)

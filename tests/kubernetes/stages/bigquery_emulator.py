@@ -18,6 +18,8 @@ class Emulator(BaseHTTPRequestHandler):
 
     jobs: dict[str, dict] = {}
     uploads: dict[str, dict] = {}
+    cancelled: list[str] = []
+    waiting = threading.Event()  # set once somebody waits for a query that never ends
 
     @staticmethod
     def tables() -> list[str]:
@@ -52,7 +54,8 @@ def _job(request: Emulator, body: bytes, project: str) -> tuple[int, dict, dict]
     reference = {"projectId": project, "location": "EU", **job["jobReference"]}
     query = job["configuration"]["query"]
     parameters = {p["name"]: p["parameterValue"]["value"] for p in query.get("queryParameters", [])}
-    made = {**job, "jobReference": reference, "status": {"state": "DONE"}}
+    state = "RUNNING" if "forever" in query["query"] else "DONE"
+    made = {**job, "jobReference": reference, "status": {"state": state}}
     made["statistics"] = {"query": {"totalBytesProcessed": "42", "totalBytesBilled": "0", "statementType": "SELECT"}}
     try:
         cursor = DATABASE.execute(query["query"], parameters)
@@ -62,6 +65,11 @@ def _job(request: Emulator, body: bytes, project: str) -> tuple[int, dict, dict]
         made["status"] = {"state": "DONE", "errorResult": problem, "errors": [problem]}
     Emulator.jobs[reference["jobId"]] = made
     return 200, {}, _public(made)
+
+
+def _cancel(request: Emulator, body: bytes, job: str) -> tuple[int, dict, dict]:
+    Emulator.cancelled.append(job)
+    return 200, {}, {"job": _public(Emulator.jobs[job])}
 
 
 def _public(job: dict) -> dict:
@@ -74,6 +82,9 @@ def _get_job(request: Emulator, body: bytes, job: str) -> tuple[int, dict, dict]
 
 def _rows(request: Emulator, body: bytes, job: str) -> tuple[int, dict, dict]:
     made = Emulator.jobs[job]
+    if "forever" in made["configuration"]["query"]["query"]:
+        Emulator.waiting.set()
+        return 200, {}, {"jobReference": made["jobReference"], "jobComplete": False}
     first = made["rows"][0] if made["rows"] else ["" for _ in made["names"]]
     fields = [
         {"name": name, "type": KINDS.get(type(value), "STRING"), "mode": "NULLABLE"}
@@ -123,6 +134,7 @@ ONE = API.replace("(", "(?:")
 ROUTES = [
     ("POST", f"{API}/jobs", _job),
     ("GET", f"{ONE}/jobs/([^/]+)", _get_job),
+    ("POST", f"{ONE}/jobs/([^/]+)/cancel", _cancel),
     ("GET", f"{ONE}/queries/([^/]+)", _rows),
     ("POST", f"/(?:resumable/)?upload{ONE}/jobs", _begin_upload),
     ("PUT", "/session/([^/]+)", _upload),
