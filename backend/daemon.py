@@ -158,10 +158,10 @@ class Daemon:
         self._store = store
         self._feed = Feed(store)
         self._catalogue = Catalogue(store)
-        self._logs = LogStore(layout, clock)
         bucket = open_bucket(config.artifacts) if config.artifacts else None
         self._artifacts: ArtifactStore = ObjectStore(bucket, layout) if bucket else FolderStore(layout)
         self._code = CodeStore(layout, bucket)
+        self._logs = LogStore(layout, clock, open_bucket(config.artifacts, patience=5) if bucket else None)
         self._leader = Leader(store, self._feed, alone=not config.etcd.endpoints)
 
     async def run(self) -> None:

@@ -67,7 +67,7 @@ async def get_log(call: Call) -> Response:
 )
 async def get_log_bytes(call: Call) -> Response:
     """An attempt's log as it was written; a Range header asks for part of it"""
-    reader = call.services.logs.reader(*await _which(call))
+    reader = await asyncio.to_thread(call.services.logs.reader, *await _which(call))
     part = asked_for(call.request.headers.get("range", ""), reader.source.size)
     headers = part.headers | {"X-Content-Type-Options": "nosniff"}
     return StreamingResponse(_bytes(reader, part.begin, part.end), part.status, headers, "text/plain; charset=utf-8")

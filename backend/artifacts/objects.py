@@ -38,7 +38,7 @@ from backend.artifacts.outside import (
 )
 from backend.artifacts.reading import Content, Reader, below, inside
 from backend.artifacts.transfer import gone, members_of, receive, send, several
-from backend.errors import ArtifactError, NotFound
+from backend.errors import ArtifactError, NotFound, ObjectStoreError
 from backend.layout import Layout
 from backend.objects.bucket import Bucket, Head, split
 from backend.run.state import ArtifactRecord
@@ -58,7 +58,7 @@ class ObjectStore:
         """What the attempt's publisher says that it has published."""
         key = outputs_of(attempt_of(run, stage, number))
         if await self._bucket.head(key) is None:
-            raise ArtifactError(f"its outputs were not published: {self._bucket.uri(key)} is not there")
+            raise ObjectStoreError(f"its outputs were not published: {self._bucket.uri(key)} is not there")
         published = unpack_outputs(await self._bucket.get(key), self._bucket.uri(key))
         if lacking := [name for name in outputs if name not in published]:
             there = ", ".join(published) or "nothing"

@@ -341,7 +341,7 @@ class RunController:
     async def _archive(self, run_id: str, stage: str, number: int) -> None:
         async with self._archiving:
             try:
-                await self._parts.logs.finish(run_id, stage, number)
+                await self._patiently(lambda: self._parts.logs.finish(run_id, stage, number))
             except (KhanError, OSError) as error:
                 log.warning("the log of %s/%s/%d stays where it is: %s", run_id, stage, number, error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import os
 import struct
+import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import Protocol
@@ -76,27 +77,59 @@ class Live:
         os.close(self._file)
 
 
+class Stored(Protocol):
+    """What an archive is read from."""
+
+    size: int
+
+    def read(self, offset: int, size: int) -> bytes:
+        """At most `size` bytes from `offset`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class FileBytes:
+    """A file that does not change."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises FileNotFoundError."""
+        self._file = os.open(path, os.O_RDONLY)
+        self.size = os.fstat(self._file).st_size
+
+    def read(self, offset: int, size: int) -> bytes:
+        """At most `size` bytes from `offset`."""
+        return os.pread(self._file, size, offset)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._file)
+
+
 class Archive:
     """A log that has ended: frames of zstandard, each for itself, and behind them where each begins."""
 
     archived = True
 
-    def __init__(self, path: Path) -> None:
-        """Raises FileNotFoundError; ArtifactError if it is damaged."""
-        self._file = os.open(path, os.O_RDONLY)
-        self._path = path
+    def __init__(self, data: Stored, name: str) -> None:
+        """`name` says in errors which it is. Raises ArtifactError if it is damaged."""
+        self._data = data
+        self._name = name
         self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._lock = threading.Lock()  # of what is kept: several threads may read one archive
         try:
             self._open()
         except (struct.error, ValueError, IndexError) as error:
             self.close()
             raise ArtifactError(
-                f"the archived log {path} is damaged: {error}", hint="restore it from a backup"
+                f"the archived log {name} is damaged: {error}", hint="restore it from a backup"
             ) from error
 
     def _open(self) -> None:
-        end = os.fstat(self._file).st_size
-        footer = os.pread(self._file, _FOOTER.size, max(end - _FOOTER.size, 0))
+        end = self._data.size
+        footer = self._data.read(max(end - _FOOTER.size, 0), _FOOTER.size)
         self._size: int
         self._lines: int
         self._size, self._lines, blocks, marks, signature = _FOOTER.unpack(footer)
@@ -104,7 +137,7 @@ class Archive:
             raise ValueError("it has no end")
         length = blocks * _BLOCK.size + marks * 24
         self._data_end = end - _FOOTER.size - length - _SKIPPABLE.size
-        table = os.pread(self._file, length, self._data_end + _SKIPPABLE.size)
+        table = self._data.read(self._data_end + _SKIPPABLE.size, length)
         self._blocks = [_BLOCK.unpack_from(table, i * _BLOCK.size) for i in range(blocks)]
         self.marks = unpack(table[blocks * _BLOCK.size :])
         if len(self.marks) != marks or not self.marks:
@@ -129,29 +162,31 @@ class Archive:
             start = offset - self._blocks[number][0]
             piece = block[start : start + end - offset]
             if not piece:
-                raise ArtifactError(f"the archived log {self._path} is damaged: block {number} is too short")
+                raise ArtifactError(f"the archived log {self._name} is damaged: block {number} is too short")
             found += piece
             offset += len(piece)
         return bytes(found)
 
     def _block(self, number: int) -> bytes:
-        if number in self._kept:
-            self._kept.move_to_end(number)
-            return self._kept[number]
+        with self._lock:
+            if number in self._kept:
+                self._kept.move_to_end(number)
+                return self._kept[number]
         start = self._blocks[number][1]
         end = self._blocks[number + 1][1] if number + 1 < len(self._blocks) else self._data_end
         try:
-            block = zstandard.ZstdDecompressor().decompress(os.pread(self._file, end - start, start), BLOCK)
+            block = zstandard.ZstdDecompressor().decompress(self._data.read(start, end - start), BLOCK)
         except zstandard.ZstdError as error:
-            raise ArtifactError(f"the archived log {self._path} is damaged: {error}") from error
-        self._kept[number] = block
-        if len(self._kept) > 8:
-            self._kept.popitem(last=False)
+            raise ArtifactError(f"the archived log {self._name} is damaged: {error}") from error
+        with self._lock:
+            self._kept[number] = block
+            if len(self._kept) > 8:
+                self._kept.popitem(last=False)
         return block
 
     def close(self) -> None:
         """Let go of the file."""
-        os.close(self._file)
+        self._data.close()
 
 
 def archive(source: Source, path: Path) -> None:

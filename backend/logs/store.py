@@ -16,7 +16,9 @@ from backend.logs.index import Counter, load, micros, pack
 from backend.logs.merge import Outline
 from backend.logs.merged import LogKey, MergedLogs, no_log
 from backend.logs.reader import Line, LogReader
-from backend.logs.source import Archive, Live, archive
+from backend.logs.remote import RemoteLogs
+from backend.logs.source import Archive, FileBytes, Live, archive
+from backend.objects import Bucket
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,8 @@ class Tracked:
 class LogStore:
     """Opens logs, indexes those that grow while `run` runs, and archives those that have ended."""
 
-    def __init__(self, layout: Layout, clock: Clock) -> None:
+    def __init__(self, layout: Layout, clock: Clock, bucket: Bucket | None = None) -> None:
+        """`bucket` is the object store where archived logs are kept, if it is not the data folder."""
         self._layout = layout
         self._clock = clock
         self._wanted: set[LogKey] = set()
@@ -67,6 +70,7 @@ class LogStore:
         self._told: dict[LogKey, list[Grown]] = {}  # how logs grew whose writer says so, since the last look
         self._ended: set[LogKey] = set()  # nothing more will come, though they could not be archived
         self._any = asyncio.Event()
+        self._remote = RemoteLogs(bucket) if bucket else None
         self.merged = MergedLogs(lambda key: self.reader(*key), self.outline)
         self.first_errors = FirstErrors()
 
@@ -112,10 +116,10 @@ class LogStore:
             tracked.close()
 
     def reader(self, run: str, stage: str, number: int) -> LogReader:
-        """The log of an attempt, wherever it is. Raises NotFound."""
+        """The log of an attempt, wherever it is; blocks the thread. Raises NotFound, ArtifactError."""
         for _ in range(2):  # it may be archived between the two looks
             try:
-                return LogReader(Archive(self._layout.archived_log(run, stage, number)), complete=True)
+                return LogReader(self._archived(LogKey(run, stage, number)), complete=True)
             except FileNotFoundError:
                 pass
             try:
@@ -124,7 +128,16 @@ class LogStore:
                 return LogReader(live, complete=LogKey(run, stage, number) in self._ended)
             except FileNotFoundError:
                 continue
+        if self._remote is not None:
+            try:
+                return LogReader(self._remote.open(LogKey(run, stage, number)), complete=True)
+            except FileNotFoundError:
+                pass
         raise no_log(LogKey(run, stage, number))
+
+    def _archived(self, key: LogKey) -> Archive:
+        path = self._layout.archived_log(*key)
+        return Archive(FileBytes(path), str(path))
 
     def outline(self, key: LogKey) -> Outline | None:
         """What there is of a log, as far as its index tells; None if there is no log."""
@@ -153,18 +166,23 @@ class LogStore:
         live = self._layout.live_log(*key)
         if not live.exists():
             return
+        archived = self._layout.archived_log(*key)
         try:
-            await asyncio.to_thread(_archive, live, self._layout.archived_log(*key), now)
+            await asyncio.to_thread(_archive, live, archived, now)
+            if self._remote is not None and archived.exists():
+                await self._remote.keep(key, archived)
+                archived.unlink(missing_ok=True)
         except BaseException:
             self._ended.add(key)
             raise
+        await asyncio.to_thread(_remove, live)
 
     async def follow(self, run: str, stage: str, number: int, start: int = 1) -> AsyncIterator[list[Line]]:
         """Lines from `start` on, as they come, until the log has ended. Waits for a log that is not there yet."""
         key = LogKey(run, stage, number)
         while True:
             try:
-                reader = self.reader(*key)
+                reader = await asyncio.to_thread(self.reader, *key)
                 break
             except NotFound:
                 await asyncio.sleep(FOLLOW)
@@ -181,7 +199,7 @@ class LogStore:
                 await asyncio.sleep(FOLLOW)
 
     def _is_over(self, key: LogKey) -> bool:
-        return key in self._ended or self._layout.archived_log(*key).exists()
+        return key in self._ended or not self._layout.live_log(*key).exists()
 
     async def sweep(self, active: Collection[str]) -> None:
         """Archive what an earlier daemon could not: logs of runs (ids) that are not `active`."""
@@ -234,5 +252,8 @@ def _archive(live: Path, target: Path, now: int) -> None:
             archive(source, target)
         finally:
             source.close()
-    for path in (live, index, live.with_name("log.at")):
+
+
+def _remove(live: Path) -> None:
+    for path in (live, _index(live), live.with_name("log.at")):
         path.unlink(missing_ok=True)

@@ -96,7 +96,7 @@ class Bucket:
             with self._explained(key):
                 return _head(await obstore.head_async(self._store, key))
         except ArtifactError as error:
-            if isinstance(error.__cause__, FileNotFoundError) and type(error) is ArtifactError:
+            if _is_absent(error):
                 return None
             raise
 
@@ -106,6 +106,18 @@ class Bucket:
 
         with self._explained(key):
             return bytes(await (await obstore.get_async(self._store, key)).bytes_async())
+
+    def size(self, key: str) -> int | None:
+        """How many bytes an object has, None if it is not there; blocks the thread."""
+        import obstore
+
+        try:
+            with self._explained(key):
+                return int(obstore.head(self._store, key)["size"])
+        except ArtifactError as error:
+            if _is_absent(error):
+                return None
+            raise
 
     def part(self, key: str, start: int, size: int) -> bytes:
         """`size` bytes of an object from `start`; blocks the thread."""
@@ -146,6 +158,13 @@ class Bucket:
         part = max(BLOCK, -(-size // (MOST_PARTS - 100)))
         with self._explained(key):
             await obstore.put_async(self._store, key, blocks, chunk_size=part, max_concurrency=AHEAD)
+
+    async def upload_file(self, key: str, path: Path) -> None:
+        """Write an object from a file that does not change."""
+        import obstore
+
+        with self._explained(key):
+            await obstore.put_async(self._store, key, path, chunk_size=BLOCK, max_concurrency=AHEAD)
 
     async def copy(self, found: Head, key: str) -> bool:
         """Let the store copy an object below this URL; False if it is too large for that."""
@@ -203,6 +222,10 @@ class Bucket:
         if isinstance(found, ObjectStoreUnavailable) and not self._ours:
             return ObjectStoreError(found.message, hint=found.hint)
         return found
+
+
+def _is_absent(error: ArtifactError) -> bool:
+    return isinstance(error.__cause__, FileNotFoundError) and type(error) is ArtifactError
 
 
 def _head(meta: Any) -> Head:

@@ -9,7 +9,8 @@ from backend.spec.model import Pipeline
 from backend.spec.reader import Path
 from backend.spec.rules.registry import WARNING, Remark, Surroundings, meant, open_ended, rule, stages
 
-_SCHEMES = ("file", "s3", "gs", "az", "http", "https")
+_WEB = ("http", "https")
+_SCHEMES = ("file", "s3", "gs", "az", *_WEB)
 
 
 def _kinds(pipeline: Pipeline) -> dict[str, Iterable[str]]:
@@ -117,7 +118,7 @@ def read(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
 @rule(
     bad_input="An input that says neither or both of uri and from.",
     bad_uri="An address that cannot be read or written.",
-    unsupported_uri="An address of a kind that this executor cannot reach yet.",
+    unwritable_uri="An output's address where nothing can be written.",
 )
 def places(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
     """Where artifacts come from and go to."""
@@ -129,10 +130,10 @@ def places(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
             yield from _uri(("inputs", name, "uri"), declared_input.uri)
     for name, output in pipeline.outputs.items():
         if output.uri:
-            yield from _uri(("outputs", name, "uri"), output.uri)
+            yield from _uri(("outputs", name, "uri"), output.uri, written=True)
 
 
-def _uri(path: Path, uri: str) -> Iterable[Remark]:
+def _uri(path: Path, uri: str, *, written: bool = False) -> Iterable[Remark]:
     if uri.startswith("${") or uri.partition("://")[2].startswith("${"):
         return  # what it is shows only in a run
     try:
@@ -151,9 +152,12 @@ def _uri(path: Path, uri: str) -> Iterable[Remark]:
         yield Remark(
             "bad-uri", path, "this is relative; the daemon has no folder of yours", "file:///… with the whole path"
         )
-    elif parts.scheme != "file":
-        message = f"{parts.scheme}:// cannot be reached yet: a stage that needs it will fail"
-        yield Remark("unsupported-uri", path, message, "file:// works", WARNING)
+    elif parts.scheme != "file" and not parts.netloc:
+        what = "host" if parts.scheme in _WEB else "bucket"
+        yield Remark("bad-uri", path, f"{uri!r} names no {what}", f"{parts.scheme}://{what.upper()}/…")
+    elif written and parts.scheme in _WEB:
+        message = f"nothing can be written to {parts.scheme}://"
+        yield Remark("unwritable-uri", path, message, "file://, s3://, gs:// or az://")
 
 
 @rule(
