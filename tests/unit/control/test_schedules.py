@@ -315,3 +315,82 @@ async def test_any_of_several_causes(two: Scene) -> None:
         await two.end("r", moment=NOON + timedelta(minutes=1))
         await two.settle()
     assert len(await followers(two)) == 2
+
+
+class Elsewhere:
+    """Somebody else keeps the time: the daemon looks by itself only a quarter of an hour later."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Schedule | None] = {}
+        self.all = False
+        self.ahead = timedelta()
+
+    def learned(self, name: str, schedule: Schedule | None) -> None:
+        self.known[name] = schedule
+
+    def listed(self) -> None:
+        self.all = True
+
+    def now(self, name: str, now: datetime) -> datetime:
+        return now + self.ahead
+
+    def alarm(self, name: str, moment: datetime) -> datetime:
+        return moment + timedelta(minutes=15)
+
+
+@contextlib.asynccontextmanager
+async def mirrored(scene: Scene, mirror: Elsewhere) -> AsyncIterator[Ticker]:
+    feed = Feed(scene.store)
+    ticker = Ticker(scene.store, feed, Catalogue(scene.store), scene.clock, list, mirror)
+    tasks = [asyncio.create_task(feed.run())]
+    await feed.started.wait()
+    tasks.append(asyncio.create_task(ticker.run()))
+    await scene.settle()
+    yield ticker
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_tick_from_elsewhere_fires_and_without_one_it_is_only_late(scene: Scene) -> None:
+    await scene.put(hourly())
+    mirror = Elsewhere()
+    async with mirrored(scene, mirror) as ticker:
+        assert mirror.all
+        await scene.advance(hours=1)
+        assert await scene.runs() == []
+        ticker.ring("s")
+        ticker.ring("s")
+        await scene.settle()
+        assert [r.logical_time.hour for r in await scene.runs()] == [13]
+        await scene.advance(hours=1, minutes=14)
+        assert [r.logical_time.hour for r in await scene.runs()] == [13]
+        await scene.advance(minutes=1)
+        assert [r.logical_time.hour for r in await scene.runs()] == [13, 14]
+        known = mirror.known["s"]
+        assert known is not None
+        assert known.last_tick == NOON + timedelta(hours=2)
+        await scene.store.commit([], [Delete(keys.schedule("s"))])
+        await scene.settle()
+        assert mirror.known["s"] is None
+
+
+async def test_a_tick_of_a_clock_that_is_ahead_of_ours_counts(scene: Scene) -> None:
+    await scene.put(hourly())
+    mirror = Elsewhere()
+    async with mirrored(scene, mirror) as ticker:
+        await scene.advance(minutes=59)
+        mirror.ahead = timedelta(minutes=1)
+        ticker.ring("s")
+        await scene.settle()
+    assert [r.logical_time.hour for r in await scene.runs()] == [13]
+
+
+async def test_a_schedule_can_be_made_to_say_something(scene: Scene) -> None:
+    await scene.put(hourly())
+    async with mirrored(scene, Elsewhere()) as ticker:
+        await ticker.note("s", "its CronJob was put back")
+        await ticker.note("there is none", "lost")
+        assert (await scene.schedule()).message == "its CronJob was put back"
+        await scene.advance(hours=1, minutes=15)
+    assert (await scene.schedule()).message == ""
