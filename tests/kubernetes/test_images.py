@@ -106,13 +106,24 @@ def test_a_stage_runs_in_every_image_which_holds_what_is_said(strict: Cluster, i
 
 
 @pytest.mark.parametrize(
-    ("name", "command"),
-    [("daemon", ["python3", "-m", "backend", "--help"]), ("daemon", ["khantui", "version"])],
-    ids=["daemon", "command line"],
+    ("name", "command", "said"),
+    [
+        ("daemon", "python3 -m backend --help", "--etcd"),
+        ("daemon", "khantui version", VERSION),
+        ("stager", "python3 -m backend.stager modules", "backend.stager.publish"),
+        (
+            "stager",
+            "KHAN_PLAN=nonsense KHAN_TERMINATION_LOG=/tmp/said python3 -m backend.stager fetch || cat /tmp/said",
+            '{"reason": "start-failed", "message": "KHAN_PLAN is no plan',
+        ),
+    ],
+    ids=["daemon", "command-line", "stager", "stager-without-a-plan"],
 )
-def test_the_project_s_own_images_start(strict: Cluster, name: str, command: list[str]) -> None:
+def test_the_images_of_the_project_itself_start(
+    strict: Cluster, request: pytest.FixtureRequest, name: str, command: str, said: str
+) -> None:
     image = Image(name, "", (), "", (), name)
-    assert run(strict, f"{name}-{command[-1].strip('-')}", image, command)
+    assert said in run(strict, f"own-{request.node.callspec.id}", image, ["sh", "-c", command])
 
 
 def test_a_container_image_of_any_registry_is_what_it_is(strict: Cluster) -> None:
