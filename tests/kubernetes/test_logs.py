@@ -128,7 +128,46 @@ async def test_a_log_that_is_whole_is_not_asked_for_again(cluster: Cluster, kube
 async def test_a_deleted_pod_is_said(cluster: Cluster, kube: Kube, tmp_path: Path) -> None:
     logs = ContainerLogs(kube, Layout(tmp_path))
     await logs.finish(KEY, "there-is-no-such-pod", ["stage"])
-    assert "its pod was deleted before it was read" in Layout(tmp_path).live_log(*KEY).read_text()
+    assert "its pod was deleted before all was read" in Layout(tmp_path).live_log(*KEY).read_text()
+
+
+async def test_a_pod_deleted_by_force_is_heard_to_its_end(cluster: Cluster, kube: Kube, tmp_path: Path) -> None:
+    name = begin(cluster, "trap 'echo bye; exit 3' TERM; echo hello; sleep 60 & wait $!")
+    logs = ContainerLogs(kube, Layout(tmp_path))
+    logs.follow(KEY, name)
+    await grown(tmp_path)
+    await asyncio.to_thread(cluster.kubectl, "delete", "pod", name, "--force", "--grace-period=0")
+    await logs.finish(KEY, name, ["stage"])
+    assert Layout(tmp_path).live_log(*KEY).read_text() == "hello\nbye\n"
+
+
+async def grown(folder: Path) -> None:
+    """Wait until there is anything in the log."""
+    async with asyncio.timeout(60):
+        while not size(folder):
+            await asyncio.sleep(0.05)
+
+
+async def test_logs_that_the_node_puts_aside(cluster: Cluster, kube: Kube, tmp_path: Path) -> None:
+    """The kubelet looks every ten seconds for logs of more than 10 MiB, and begins new files for them."""
+    text = "x" * 1000
+    more = "; ".join(f"sleep 12; seq -f '%.0f {text}' {n}001 {n}999" for n in (20, 21))
+    name = begin(cluster, f"echo 0; sleep 3; seq -f '%.0f {text}' 1 14000; {more}")
+    there, away = ContainerLogs(kube, Layout(tmp_path / "there")), ContainerLogs(kube, Layout(tmp_path / "away"))
+    there.follow(KEY, name)
+    away.follow(KEY, name)
+    await grown(tmp_path / "away")
+    await away.close()
+    await ended_waiting(there, kube, name)
+    await away.finish(KEY, name, ["stage"])
+    found = Layout(tmp_path / "there").live_log(*KEY).read_text().splitlines()
+    assert [int(line.split()[0]) for line in found] == [*range(14001), *range(20001, 21000), *range(21001, 22000)]
+    found = Layout(tmp_path / "away").live_log(*KEY).read_text().splitlines()
+    (gap,) = [n for n, line in enumerate(found) if line.startswith("[khantui] lines may be missing here")]
+    numbers = [int(line.split()[0]) for line in found if not line.startswith("[khantui]")]
+    assert gap == 1
+    assert numbers == sorted(set(numbers))
+    assert numbers[-999:] == list(range(21001, 22000))
 
 
 async def test_times_are_those_of_the_container(cluster: Cluster, kube: Kube, tmp_path: Path) -> None:

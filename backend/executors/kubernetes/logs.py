@@ -218,11 +218,12 @@ class ContainerLogs:
                     return
                 continue
             except ObjectMissing:
+                await self._caught_up(followed, None)  # what is being followed goes on a little
                 await followed.stop()
                 if followed.ended_well:
                     copy.end(part)
                 else:
-                    copy.say("the end of this log is lost: its pod was deleted before it was read")
+                    copy.say("the end of this log may be missing: its pod was deleted before all was read")
                 return
             except (ClusterForbidden, ClusterRefused) as error:
                 await followed.stop()
