@@ -7,11 +7,13 @@ import os
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 from msgspec import Struct
 
-from backend import etcd_access, listening
+from backend import cluster_access, etcd_access, listening
+from backend.cluster_access import ClusterAccess
 from backend.etcd_access import EtcdAccess
 from backend.listening import Listening
 
@@ -24,12 +26,17 @@ class Role(StrEnum):
     CONTROLLER = "controller"
 
 
+ON_CLUSTER = 100  # stages at once on Kubernetes, where it is not said: the cluster has its own limits
+
+
 class Config(Struct, frozen=True):
     """Settings of one daemon."""
 
     data: Path
     role: Role
     listening: Listening
+    executor: Literal["sandbox", "kubernetes"]
+    cluster: ClusterAccess  # for the executor `kubernetes`
     sandboxed: bool
     slots: int  # how many attempts may run at once
     limits: tuple[str, ...]  # NAME=VALUE, of what every attempt is held to
@@ -55,7 +62,18 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     )
     listening.add_arguments(parser)
     parser.add_argument("--no-sandbox", action="store_true", help="run stages as bare processes, unconfined")
-    parser.add_argument("--slots", type=int, default=_slots(), help="stages that run at once (%(default)s)")
+    parser.add_argument(
+        "--executor",
+        choices=["sandbox", "kubernetes"],
+        default=os.environ.get("KHANTUI_EXECUTOR", "sandbox"),
+        help="where stages run: in sandboxes on this machine, or as Jobs of a cluster (%(default)s)",
+    )
+    parser.add_argument(
+        "--slots",
+        type=int,
+        default=_slots(),
+        help=f"stages that run at once ({_here()} here, {ON_CLUSTER} on Kubernetes)",
+    )
     parser.add_argument(
         "--limit",
         action="append",
@@ -70,8 +88,12 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         help="keep artifacts, code and archived logs in an object store: s3://BUCKET/PREFIX, gs://…, az://…",
     )
     etcd_access.add_arguments(parser)
+    cluster_access.add_arguments(parser)
     given = parser.parse_args(argv)
-    if given.slots < 1:
+    if given.executor not in ("sandbox", "kubernetes"):
+        parser.error(f"KHANTUI_EXECUTOR is {given.executor!r}, and must be sandbox or kubernetes")
+    slots = given.slots if given.slots is not None else ON_CLUSTER if given.executor == "kubernetes" else _here()
+    if slots < 1:
         parser.error("--slots must be 1 or more")
     if given.role not in set(Role):
         parser.error(f"KHANTUI_ROLE is {given.role!r}, and must be {', '.join(Role)}")
@@ -83,8 +105,10 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         data=given.data.expanduser().absolute(),
         role=Role(given.role),
         listening=listening.read(parser, given),
+        executor=given.executor,
+        cluster=cluster_access.read(parser, given),
         sandboxed=not given.no_sandbox,
-        slots=given.slots,
+        slots=slots,
         limits=tuple(given.limit),
         etcd=access,
         etcd_binary=Path(binary) if binary else None,
@@ -92,6 +116,10 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     )
 
 
-def _slots() -> int:
+def _slots() -> int | None:
     configured = os.environ.get("KHANTUI_SLOTS", "")
-    return int(configured) if configured.isdigit() and int(configured) else max(4, 2 * (os.cpu_count() or 2))
+    return int(configured) if configured.isdigit() and int(configured) else None
+
+
+def _here() -> int:
+    return max(4, 2 * (os.cpu_count() or 2))

@@ -15,9 +15,11 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from backend import __version__
 from backend.api.app import create_app, create_probes
 from backend.api.doors import Way, open_doors
 from backend.api.identity import Login
@@ -32,16 +34,22 @@ from backend.control.leader import Leader
 from backend.control.runs import Parts, RunController
 from backend.control.ticks import Ticker
 from backend.errors import KhanError
-from backend.executors.sandbox import Limits, SandboxExecutor, check, read_limits
+from backend.executors.base import Executor
+from backend.executors.sandbox import SandboxExecutor, check, read_limits
 from backend.layout import Layout
 from backend.logs import LogStore
 from backend.objects import open_bucket
+from backend.spec.images import IMAGES, reference
 from backend.store.catalogue import Catalogue
 from backend.store.embedded import EmbeddedEtcd
 from backend.store.etcd import EtcdStore
 from backend.store.feed import Feed
 from backend.store.images import Images
+from backend.store.records import instance
 from backend.store.server_binary import provide
+
+if TYPE_CHECKING:
+    from backend.control.cronjobs import CronJobs
 
 log = logging.getLogger(__name__)
 
@@ -85,16 +93,7 @@ async def _run(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    layout = Layout(config.data)
-    if config.artifacts:
-        raise KhanError(
-            "--artifacts: the sandbox passes artifacts on by this machine's disk", hint="it is for Kubernetes alone"
-        )
-    if config.sandboxed:
-        await asyncio.to_thread(check)
-    else:
-        log.warning("stages run WITHOUT a sandbox: they can do whatever this user can")
-    work = asyncio.create_task(_work(config, layout, read_limits(config.limits)))
+    work = asyncio.create_task(_work(config, Layout(config.data)))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
     for task in (work, stopped):
@@ -105,15 +104,49 @@ async def _run(config: Config) -> None:
         await work
 
 
-async def _work(config: Config, layout: Layout, limits: Limits) -> None:
+async def _work(config: Config, layout: Layout) -> None:
     """Everything that is done until the daemon is stopped, also the waiting for an etcd that is away."""
+    if config.executor == "sandbox":
+        await _check_sandbox(config)
     async with _store(config, layout) as store:
         images = Images(store)
-        executor = SandboxExecutor(layout, SystemClock(), sandboxed=config.sandboxed, limits=limits, images=images)
+        archive = open_bucket(config.artifacts, patience=5) if config.artifacts else None
+        logs = LogStore(layout, SystemClock(), archive)
+        executor = await _executor(config, layout, store, images, logs)
         try:
-            await Daemon(config, layout, store, executor, images).run()
+            await Daemon(config, layout, store, logs, executor, images).run()
         finally:
             await executor.close()
+
+
+async def _check_sandbox(config: Config) -> None:
+    if config.artifacts:
+        raise KhanError(
+            "--artifacts: the sandbox passes artifacts on by this machine's disk", hint="it is for Kubernetes alone"
+        )
+    read_limits(config.limits)
+    if config.sandboxed:
+        await asyncio.to_thread(check)
+    else:
+        log.warning("stages run WITHOUT a sandbox: they can do whatever this user can")
+
+
+async def _executor(config: Config, layout: Layout, store: EtcdStore, images: Images, logs: LogStore) -> Executor:
+    """What runs stages. The client of Kubernetes is loaded only where it is used: it is large."""
+    if config.executor == "sandbox":
+        limits = read_limits(config.limits)
+        return SandboxExecutor(layout, SystemClock(), sandboxed=config.sandboxed, limits=limits, images=images)
+    from backend.executors.kubernetes import open_executor
+
+    return await open_executor(
+        config.cluster,
+        config.artifacts,
+        await instance(store),
+        layout,
+        SystemClock(),
+        lambda key, size, micros: logs.grew(*key, size, micros),
+        images,
+    )
 
 
 @contextlib.asynccontextmanager
@@ -148,20 +181,20 @@ class Daemon:
     """The parts, and the tasks that they are."""
 
     def __init__(
-        self, config: Config, layout: Layout, store: EtcdStore, executor: SandboxExecutor, images: Images
+        self, config: Config, layout: Layout, store: EtcdStore, logs: LogStore, executor: Executor, images: Images
     ) -> None:
         self._config = config
         self._images = images
         self._layout = layout
         self._executor = executor
-        self._clock = clock = SystemClock()
+        self._clock = SystemClock()
         self._store = store
         self._feed = Feed(store)
         self._catalogue = Catalogue(store)
+        self._logs = logs
         bucket = open_bucket(config.artifacts) if config.artifacts else None
         self._artifacts: ArtifactStore = ObjectStore(bucket, layout) if bucket else FolderStore(layout)
         self._code = CodeStore(layout, bucket)
-        self._logs = LogStore(layout, clock, open_bucket(config.artifacts, patience=5) if bucket else None)
         self._leader = Leader(store, self._feed, alone=not config.etcd.endpoints)
 
     async def run(self) -> None:
@@ -183,8 +216,30 @@ class Daemon:
         parts = Parts(self._store, self._feed, self._catalogue, self._executor, attempts, self._logs, clock)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(RunController(parts, fence, slots=self._config.slots).run())
-            tasks.create_task(Ticker(self._store, self._feed, self._catalogue, clock, fence).run())
+            tasks.create_task(self._schedules().run())
             tasks.create_task(Followers(self._store, self._feed, self._catalogue, clock, fence).run())
+
+    def _schedules(self) -> Ticker | CronJobs:
+        """What fires schedules."""
+        fence = self._leader.fence
+        if self._config.executor == "sandbox":
+            return Ticker(self._store, self._feed, self._catalogue, self._clock, fence)
+        from backend.control.cronjobs import CronJobs
+        from backend.executors.kubernetes import KubernetesExecutor
+
+        executor = self._executor
+        assert isinstance(executor, KubernetesExecutor)
+        image = reference(IMAGES["shell"], self._config.cluster.registry, __version__)
+        return CronJobs(
+            executor.kube,
+            self._store,
+            self._feed,
+            self._catalogue,
+            self._clock,
+            fence,
+            instance=executor.settings.instance,
+            image=image,
+        )
 
     async def _serve(self) -> None:
         services = Services(
@@ -197,7 +252,10 @@ class Daemon:
             clock=self._clock,
             layout=self._layout,
             executor=self._executor.name,
-            sandboxed=self._config.sandboxed,
+            sandboxed=self._config.executor == "kubernetes" or self._config.sandboxed,
+            accounts=tuple(account.partition("=")[0] for account in self._config.cluster.accounts),
+            cluster_requests=self._executor.requests,
+            registry=self._config.cluster.registry,
             images=self._images,
             missing=self._executor.missing_tools,
             slots=self._config.slots,

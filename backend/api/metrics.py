@@ -29,6 +29,13 @@ class Metrics:
         self.leader = Gauge("khantui_leader", "1 while this daemon leads", registry=self.registry)
         self.active = Gauge("khantui_runs_active", "Runs that have not ended", registry=self.registry)
 
+        self.cluster_requests = Gauge(
+            "khantui_cluster_requests",
+            "Requests sent to the API server of Kubernetes since the daemon's start",
+            ["verb", "resource"],
+            registry=self.registry,
+        )
+
     def text(self) -> bytes:
         """In Prometheus' text format."""
         return generate_latest(self.registry)

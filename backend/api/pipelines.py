@@ -301,7 +301,7 @@ async def _lint(call: Call, text: str, code: dict[str, int] | None) -> Report:
         missing=services.missing(),
         code=code,
         others=others,
-        accounts=(),
+        accounts=services.accounts,
         executor=services.executor,
     )
     return lint(text, surroundings=around)

@@ -46,6 +46,8 @@ class Services:
     slots: int
     leader: Callable[[], bool]
     registry: str = REGISTRY  # where the project's own container images are
+    accounts: tuple[str, ...] = ()  # service accounts that pipelines can name
+    cluster_requests: Callable[[], Mapping[tuple[str, str], int]] = dict  # by verb and kind, since the start
     metrics: Metrics = field(default_factory=Metrics)
     login: Login = field(default_factory=Login)
     lease: Lease = field(default_factory=Lease)

@@ -112,6 +112,8 @@ async def metrics(call: Call) -> Response:
     shown.watch_restarts.set(services.feed.restarts)
     shown.revision.set(services.feed.revision)
     shown.leader.set(services.leader())
+    for (verb, resource), count in services.cluster_requests().items():
+        shown.cluster_requests.labels(verb, resource).set(count)
     try:
         shown.store_bytes.set((await services.store.health()).size)
         active = await services.store.page(keys.ACTIVE, keys.after(keys.ACTIVE), count_only=True)

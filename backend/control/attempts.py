@@ -65,6 +65,11 @@ class Attempts:
             outputs=tuple(instance.outputs),
             code=await self._code_of(loaded, instance),
             resources=stage.resources,
+            pipeline=run.pipeline,
+            account=machine.pipeline.service_account,
+            timeout=stage.timeout,
+            kubernetes=stage.kubernetes.over(machine.pipeline.kubernetes),
+            seen=machine.was_seen(name, number),
         )
         return Prepared(spec, hashes)
 

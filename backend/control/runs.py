@@ -89,7 +89,9 @@ class RunController:
             await self._list()
             if not self._swept:
                 self._swept = True
-                self._spawn(self._parts.logs.sweep(frozenset(self._workers)))
+                active = frozenset(self._workers)
+                self._spawn(self._parts.logs.sweep(active))
+                self._spawn(self._parts.executor.sweep(active))
             async for batch in changes:
                 self._hear(batch)
 
@@ -146,7 +148,7 @@ class RunController:
                 worker = self._workers.get(seen.key.run)
                 if worker is None or worker.machine is None:
                     continue
-                if seen.state == "running":
+                if seen.state in ("waiting", "running"):
                     worker.started.append(seen)
                     self._timers.set(f"{seen.key.run} ", self._parts.clock.now() + SOON)
                 else:
@@ -327,6 +329,8 @@ class RunController:
             )
             worker.read[(stage, number)] = prepared.inputs
             parts.logs.track(run_id, stage, number)
+            if _unwanted(machine, stage, number):  # by an earlier daemon: what is not there must not be started
+                await parts.executor.cancel(prepared.spec.key)
             await parts.executor.ensure(prepared.spec)
         except Exception as error:
             if not isinstance(error, KhanError):
@@ -334,14 +338,14 @@ class RunController:
             worker.ended.append((stage, number, Ending(parts.clock.now(), why_not(error), said(error))))
             self._kick(worker)
             return
-        attempt = machine.record(stage).attempt
-        if attempt and attempt.number == number and attempt.reason is not Reason.OK:
+        if _unwanted(machine, stage, number):
             await parts.executor.cancel(prepared.spec.key)  # it was cancelled before it was there
 
     async def _archive(self, run_id: str, stage: str, number: int) -> None:
         async with self._archiving:
             try:
                 await self._patiently(lambda: self._parts.logs.finish(run_id, stage, number))
+                await self._parts.executor.forget(AttemptKey(run_id, stage, number))
             except (KhanError, OSError) as error:
                 log.warning("the log of %s/%s/%d stays where it is: %s", run_id, stage, number, error)
 
@@ -386,6 +390,12 @@ class RunController:
         self._timers.set(run.id, None)
         worker.machine = None
         self._recount(worker)
+
+
+def _unwanted(machine: Machine, stage: str, number: int) -> bool:
+    """Whether the attempt is to be ended."""
+    attempt = machine.record(stage).attempt
+    return attempt is not None and attempt.number == number and attempt.reason is not Reason.OK
 
 
 async def _contained(work: Coroutine[Any, Any, None]) -> None:

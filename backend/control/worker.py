@@ -35,7 +35,7 @@ class Worker:
         self.replaced = False
         self.commands: dict[str, Command] = {}
         self.taken: list[str] = []  # commands that the machine has been told of, not yet committed
-        self.started: list[Observation] = []
+        self.started: list[Observation] = []  # and those that wait to be
         self.ended: list[tuple[str, int, Ending]] = []
         self.read: dict[tuple[str, int], dict[str, str]] = {}  # (stage, attempt) -> hashes of its inputs
 
@@ -43,7 +43,10 @@ class Worker:
         """Tell the machine all that has happened."""
         started, self.started = self.started, []
         for seen in started:
-            machine.attempt_started(seen.key.stage, seen.key.number, seen.at)
+            if seen.state == "waiting":
+                machine.attempt_waits(seen.key.stage, seen.key.number, seen.message)
+            else:
+                machine.attempt_started(seen.key.stage, seen.key.number, seen.at)
         ended, self.ended = self.ended, []
         for stage, number, ending in ended:
             machine.attempt_ended(stage, number, ending)

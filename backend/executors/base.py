@@ -7,14 +7,14 @@ has a name derived from run, stage and attempt.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
 from backend.run.state import Reason
-from backend.spec.model import Resources
+from backend.spec.model import Placement, Resources
 
 
 class AttemptKey(NamedTuple):
@@ -59,17 +59,22 @@ class AttemptSpec(Struct, frozen=True):
     code: str  # content address of the code bundle, mounted read-only as the working folder; empty: there is none
     resources: Resources
     network: bool = False  # what the service account declares
+    pipeline: str = ""
+    account: str = "none"  # the pipeline's service account
+    timeout: float | None = None  # seconds; the controller sees to it, this is for the case that there is none
+    kubernetes: Placement = Placement()
+    seen: bool = False  # it was seen to run: if nothing of it is left, it must not be started again
 
 
 class Observation(Struct, frozen=True):
     """What is true of an attempt. The same may be said twice."""
 
     key: AttemptKey
-    state: Literal["running", "exited", "lost"]
+    state: Literal["waiting", "running", "exited", "lost"]
     at: datetime  # when it started (running) or ended
     exit_code: int | None = None
     reason: Reason = Reason.OK  # OK only with exit code 0
-    message: str = ""  # for people: "exit 1", "killed: memory limit 512 MiB", "killed by SIGKILL"
+    message: str = ""  # for people: "exit 1", "killed by SIGKILL"; of one that waits: what for
 
 
 class Executor(Protocol):
@@ -99,6 +104,18 @@ class Executor(Protocol):
 
     async def forget(self, key: AttemptKey) -> None:
         """Remove what is left of an ended attempt but its log and outputs. No error if nothing is."""
+        ...
+
+    async def sweep(self, active: Collection[str]) -> None:
+        """Remove what is left of attempts of runs (ids) that are not `active`, like `forget`."""
+        ...
+
+    def missing_tools(self) -> dict[str, str]:
+        """The images that cannot run here, and why."""
+        ...
+
+    def requests(self) -> Mapping[tuple[str, str], int]:
+        """How many requests were sent to a cluster, if it uses one: ("create", "jobs") -> 3."""
         ...
 
     async def close(self) -> None:

@@ -7,12 +7,13 @@ from backend.kube.client import Kube, Requests
 from backend.kube.configuration import Connection, connect
 from backend.kube.informer import Change, Informer
 from backend.kube.objects import Meta, Object
-from backend.kube.resources import CRONJOBS, EVENTS, JOBS, PODS, Resource
+from backend.kube.resources import CRONJOBS, EVENTS, JOBS, NODES, PODS, Resource
 
 __all__ = [
     "CRONJOBS",
     "EVENTS",
     "JOBS",
+    "NODES",
     "PODS",
     "Change",
     "Connection",

@@ -67,8 +67,12 @@ class Kube:
         self._gate = asyncio.Semaphore(AT_ONCE)
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Let go of all connections, without TLS' goodbyes: those would have to be waited for."""
+        connector = self._api.rest_client.pool_manager.connector
+        if connector is not None:
+            await connector.close(abort_ssl=True)
         await self._api.close()
+        await asyncio.sleep(0)  # what was broken off is closed in the loop's next turn
 
     # one object
 
@@ -91,12 +95,15 @@ class Kube:
         answer = await self._call("PUT", "update", resource, name, body=manifest)
         return msgspec.json.decode(answer, type=kind)
 
-    async def delete(self, resource: Resource, name: str, *, uid: str = "", grace: float | None = None) -> None:
-        """Delete an object and what belongs to it (in the background). Raises ObjectMissing.
+    async def delete(
+        self, resource: Resource, name: str, *, uid: str = "", grace: float | None = None, first: bool = False
+    ) -> None:
+        """Delete an object and what belongs to it, that `first` or afterwards. Raises ObjectMissing.
 
         With `uid`, only if it is still that one (else ClusterConflict). `grace`: seconds until it is made to end.
         """
-        options: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
+        policy = "Foreground" if first else "Background"
+        options: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": policy}
         if uid:
             options["preconditions"] = {"uid": uid}
         if grace is not None:
@@ -145,6 +152,8 @@ class Kube:
             try:
                 yield response.content
             finally:
+                if (connection := response.connection) and connection.transport:
+                    connection.transport.abort()  # there is more to come: no polite goodbye, which takes a round trip
                 response.close()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._counted(from_failure(error, doing, self.server)) from error
@@ -230,7 +239,7 @@ class Kube:
 
     def _doing(self, verb: str, resource: Resource, name: str = "") -> str:
         what = f"{resource.plural}/{name}" if name else resource.plural
-        return f"{verb} {what} in namespace {self.namespace}"
+        return f"{verb} {what} in namespace {self.namespace}" if resource.namespaced else f"{verb} {what}"
 
     def _counted(self, error: ClusterError) -> ClusterError:
         self.requests.failed[error.code] += 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -56,10 +56,14 @@ class Informer(Generic[T]):
         *,
         labels: str = "",
         fields: str = "",
+        keep: Callable[[T], bool] | None = None,
         silence: float = SILENCE,
         resync: float = RESYNC,
     ) -> None:
-        """`kind` says which fields are kept; `labels` and `fields` are selectors. Times in seconds."""
+        """`kind` says which fields are kept; `labels` and `fields` are selectors. Times in seconds.
+
+        Where selectors cannot say it, `keep` does: objects that it refuses are as good as not there.
+        """
         self.objects: dict[str, T] = {}
         self.synced = asyncio.Event()  # everything has been listed at least once
         self.lists = 0  # how often everything was listed
@@ -69,6 +73,7 @@ class Informer(Generic[T]):
         self._resource = resource
         self._kind = kind
         self._selectors: Params = {k: v for k, v in (("labelSelector", labels), ("fieldSelector", fields)) if v}
+        self._keep = keep or (lambda _: True)
         self._silence = silence
         self._resync = resync
         self._version = ""  # where the watch goes on; empty: list first
@@ -98,6 +103,10 @@ class Informer(Generic[T]):
             except VersionGone as error:
                 log.info("%s: listing everything again (%s)", self._resource.plural, error.message)
                 self._version = ""
+            except msgspec.DecodeError as error:  # cut off, or not what it should be
+                log.exception("%s: what the cluster sent cannot be read", self._resource.plural)
+                self._version, self.trouble = "", str(error)
+                await asyncio.sleep(LONGEST_PAUSE)
             except ClusterError as error:
                 if self._version != before:
                     pause = 0.1  # it got somewhere before it broke
@@ -115,7 +124,7 @@ class Informer(Generic[T]):
         found: dict[str, T] = {}
         version = ""
         async for page in self._kube.pages(self._resource, self._kind, self._selectors):
-            found.update((item.metadata.uid, item) for item in page.items)
+            found.update((item.metadata.uid, item) for item in page.items if self._keep(item))
             version = page.metadata.resource_version
         for uid in [uid for uid in self.objects if uid not in found]:
             self._gone(uid)
@@ -151,11 +160,11 @@ class Informer(Generic[T]):
             raise from_status(status.code or 500, bytes(event.object), f"watch {self._resource.plural}")
         item = msgspec.json.decode(event.object, type=self._kind)
         self._version = item.metadata.resource_version
+        if event.type == "BOOKMARK" or not (item.metadata.uid in self.objects or self._keep(item)):
+            return
+        self._is(item)  # a deleted object comes as it was last
         if event.type == "DELETED":
-            self._is(item)  # a deleted object comes as it was last
             self._gone(item.metadata.uid)
-        elif event.type != "BOOKMARK":
-            self._is(item)
 
     def _is(self, item: T) -> None:
         uid = item.metadata.uid

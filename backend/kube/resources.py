@@ -6,19 +6,21 @@ from typing import NamedTuple
 
 
 class Resource(NamedTuple):
-    """A kind of object that lives in a namespace."""
+    """A kind of object."""
 
     base: str  # the API group's path: "/apis/batch/v1"
     plural: str
+    namespaced: bool = True
 
     def path(self, namespace: str, name: str = "", part: str = "") -> str:
         """The path of all of them, of one, or of a part (subresource) of one."""
-        path = f"{self.base}/namespaces/{namespace}/{self.plural}"
-        return "/".join(filter(None, (path, name, part)))
+        where = f"{self.base}/namespaces/{namespace}" if self.namespaced else self.base
+        return "/".join(filter(None, (where, self.plural, name, part)))
 
 
 PODS = Resource("/api/v1", "pods")
 EVENTS = Resource("/api/v1", "events")
 CONFIGMAPS = Resource("/api/v1", "configmaps")
+NODES = Resource("/api/v1", "nodes", namespaced=False)
 JOBS = Resource("/apis/batch/v1", "jobs")
 CRONJOBS = Resource("/apis/batch/v1", "cronjobs")

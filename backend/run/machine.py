@@ -107,6 +107,11 @@ class Machine:
         """The attempts that have not ended, as (stage, attempt)."""
         return [(name, a) for name in self._open if (a := self.records[name].attempt)]
 
+    def was_seen(self, name: str, number: int) -> bool:
+        """Whether the executor has said of an open attempt that it runs."""
+        attempt = self.record(name).attempt
+        return attempt is not None and attempt.number == number and attempt.state is AttemptState.RUNNING
+
     @property
     def wants(self) -> int:
         """How many stages are only waiting for a free place."""
@@ -167,7 +172,16 @@ class Machine:
         record = self.record(name)
         attempt = record.attempt
         if attempt and attempt.number == number and attempt.state is AttemptState.STARTING:
-            self._attempt(record, replace(attempt, state=AttemptState.RUNNING))
+            running = replace(attempt, state=AttemptState.RUNNING)
+            self._set(name, attempts=(*record.attempts[:-1], running), message="")
+
+    def attempt_waits(self, name: str, number: int, message: str) -> None:
+        """The executor cannot start it yet, and this is why."""
+        record = self.record(name)
+        attempt = record.attempt
+        starting = attempt and attempt.number == number and attempt.state is AttemptState.STARTING
+        if starting and record.message != message:
+            self._set(name, message=message)
 
     def attempt_ended(self, name: str, number: int, ending: Ending) -> None:
         """Its processes are gone, and on success its outputs are published. Said twice, it counts once."""

@@ -92,6 +92,14 @@ class Reason(StrEnum):
     PUBLISH = "publish-failed"
     START = "start-failed"
     LOST = "lost"  # its process vanished without a trace (the machine went down)
+    # on Kubernetes
+    IMAGE = "image"  # its image cannot be had
+    UNSCHEDULABLE = "unschedulable"  # no node has room for it
+    QUOTA = "quota"  # the namespace's quota is used up
+    REFUSED = "refused"  # a policy of the cluster forbids its pod
+    EVICTED = "evicted"
+    NODE_LOST = "node-lost"
+    DELETED = "deleted"  # somebody deleted its pod or its Job
 
 
 class Trigger(Struct, frozen=True, omit_defaults=True):

@@ -9,6 +9,7 @@ import backend.spec.rules.access
 import backend.spec.rules.artifacts
 import backend.spec.rules.code
 import backend.spec.rules.environment
+import backend.spec.rules.kubernetes
 import backend.spec.rules.stage_rules  # noqa: F401  (importing registers the rules)
 from backend.spec.finding import Finding, Severity
 from backend.spec.graph import Plan, plan

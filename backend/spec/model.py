@@ -69,6 +69,44 @@ class Resources(Struct, frozen=True, omit_defaults=True):
     memory: int | None = None  # bytes
 
 
+class Toleration(Struct, frozen=True, omit_defaults=True):
+    """A taint of nodes that is put up with, in Kubernetes' words."""
+
+    key: str = ""  # empty: any
+    operator: Literal["Exists", "Equal"] = "Equal"
+    value: str = ""
+    effect: str = ""  # empty: any
+    seconds: float | None = None  # with NoExecute: how long
+
+
+class Placement(Struct, frozen=True, omit_defaults=True):
+    """How a stage's pod is placed and marked on Kubernetes. The sandbox takes no notice of it."""
+
+    node_selector: dict[str, str] = {}
+    tolerations: tuple[Toleration, ...] = ()
+    priority_class: str = ""
+    image_pull_policy: str = ""
+    image_pull_secrets: tuple[str, ...] = ()
+    ephemeral_storage: int | None = None  # bytes
+    devices: dict[str, int] = {}  # extended resources: "nvidia.com/gpu" -> 1
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+    def over(self, other: Placement) -> Placement:
+        """This one, with what it leaves open taken from `other`; labels and the like from both."""
+        return Placement(
+            node_selector={**other.node_selector, **self.node_selector},
+            tolerations=self.tolerations or other.tolerations,
+            priority_class=self.priority_class or other.priority_class,
+            image_pull_policy=self.image_pull_policy or other.image_pull_policy,
+            image_pull_secrets=self.image_pull_secrets or other.image_pull_secrets,
+            ephemeral_storage=other.ephemeral_storage if self.ephemeral_storage is None else self.ephemeral_storage,
+            devices=self.devices or other.devices,
+            labels={**other.labels, **self.labels},
+            annotations={**other.annotations, **self.annotations},
+        )
+
+
 class Stage(Struct, frozen=True, omit_defaults=True):
     """One container: an image, what it runs, and which artifacts it reads and writes."""
 
@@ -82,6 +120,7 @@ class Stage(Struct, frozen=True, omit_defaults=True):
     retries: Retries = Retries()
     timeout: float | None = None  # seconds
     resources: Resources = Resources()
+    kubernetes: Placement = Placement()
     uses: str = ""  # "other-pipeline/stage"
     description: str = ""
 
@@ -110,4 +149,5 @@ class Pipeline(Struct, frozen=True, omit_defaults=True):
     outputs: dict[str, Output] = {}
     concurrency: Concurrency = Concurrency()
     timeout: float | None = None  # seconds, of a whole run
+    kubernetes: Placement = Placement()  # of all stages, unless they say it differently
     notify: dict[str, tuple[str, ...]] = {}

@@ -16,9 +16,11 @@ from backend.spec.model import (
     Output,
     Parameter,
     Pipeline,
+    Placement,
     Resources,
     Retries,
     Stage,
+    Toleration,
 )
 from backend.spec.reader import Path, Reader, show
 from backend.spec.schema import violations
@@ -123,6 +125,7 @@ class _Maker:
             stages={n: self._stage(s, ("stages", n)) for n, s in raw["stages"].items()},
             concurrency=Concurrency(_whole(concurrency.get("limit")), concurrency.get("when_full", "queue")),
             timeout=self._duration(raw, "timeout", ()),
+            kubernetes=self._placement(raw.get("kubernetes", {}), ("kubernetes",)),
             notify={event: tuple(names) for event, names in raw.get("notify", {}).items()},
         )
 
@@ -151,18 +154,43 @@ class _Maker:
             retries=made if longest is None else replace(made, max_delay=longest),
             timeout=self._duration(raw, "timeout", path),
             resources=Resources(
-                self._quantity(limits, "cpu", quantity.cpu, path),
-                self._quantity(limits, "memory", quantity.memory, path),
+                self._quantity(limits, "cpu", quantity.cpu, (*path, "resources")),
+                self._quantity(limits, "memory", quantity.memory, (*path, "resources")),
             ),
+            kubernetes=self._placement(raw.get("kubernetes", {}), (*path, "kubernetes")),
             uses=raw.get("uses", ""),
             description=raw.get("description", ""),
+        )
+
+    def _placement(self, raw: dict[str, Any], path: Path) -> Placement:
+        return Placement(
+            node_selector=raw.get("node_selector", {}),
+            tolerations=tuple(
+                self._toleration(t, (*path, "tolerations", i)) for i, t in enumerate(raw.get("tolerations", ()))
+            ),
+            priority_class=raw.get("priority_class", ""),
+            image_pull_policy=raw.get("image_pull_policy", ""),
+            image_pull_secrets=tuple(raw.get("image_pull_secrets", ())),
+            ephemeral_storage=self._quantity(raw, "ephemeral_storage", quantity.memory, path),
+            devices={name: int(count) for name, count in raw.get("devices", {}).items()},
+            labels=raw.get("labels", {}),
+            annotations=raw.get("annotations", {}),
+        )
+
+    def _toleration(self, raw: dict[str, Any], path: Path) -> Toleration:
+        return Toleration(
+            key=raw.get("key", ""),
+            operator=raw.get("operator", "Equal" if "value" in raw else "Exists"),
+            value=raw.get("value", ""),
+            effect=raw.get("effect", ""),
+            seconds=self._duration(raw, "for", path),
         )
 
     def _duration(self, raw: dict[str, Any], key: str, path: Path) -> float | None:
         return self._read(raw, key, quantity.duration, path, "bad-duration")
 
     def _quantity(self, raw: dict[str, Any], key: str, read: Callable[[str], T], path: Path) -> T | None:
-        return self._read(raw, key, read, (*path, "resources"), "bad-quantity")
+        return self._read(raw, key, read, path, "bad-quantity")
 
     def _read(self, raw: dict[str, Any], key: str, read: Callable[[str], T], path: Path, code: str) -> T | None:
         if key not in raw:

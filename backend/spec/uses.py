@@ -20,6 +20,7 @@ def take(stage: Stage, used: Stage) -> Stage:
         retries=stage.retries if stage.retries != nothing.retries else used.retries,
         timeout=stage.timeout if stage.timeout is not None else used.timeout,
         resources=stage.resources if stage.resources != nothing.resources else used.resources,
+        kubernetes=stage.kubernetes if stage.kubernetes != nothing.kubernetes else used.kubernetes,
         uses=stage.uses,
         description=stage.description or used.description,
     )

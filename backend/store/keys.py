@@ -1,6 +1,7 @@
 """Every key there is. No other module joins them.
 
 leader                                   who leads, leased
+instance                                 a word that tells what this Khantui makes elsewhere from what others make
 pipelines/<name>                         a pipeline's head: its current version and what lists show
 versions/<name>/<00000012>               one version of it: the document as it was applied
 latest/<name>                            its newest good run, and what that wrote
@@ -24,6 +25,7 @@ from __future__ import annotations
 from backend.run.ids import mirror
 
 LEADER = "leader"
+INSTANCE = "instance"
 PIPELINES = "pipelines/"
 RUNS = "runs/"
 ACTIVE = "active/"

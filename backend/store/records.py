@@ -6,6 +6,7 @@ The functions here build transactions and make none, so that a caller can put se
 from __future__ import annotations
 
 import hashlib
+import secrets
 from datetime import datetime
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from backend.run.ids import short
 from backend.run.state import ArtifactRecord, Run
 from backend.spec.images import Image
 from backend.store import keys
-from backend.store.base import Condition, Delete, Put
+from backend.store.base import Condition, Delete, Put, Store
 from backend.store.codec import encode
 
 
@@ -162,3 +163,13 @@ def delete_run(run: Run) -> list[Put | Delete]:
 def record_audit(identifier: str, record: AuditRecord) -> Put:
     """Adds an entry to the journal of mutations."""
     return Put(keys.audit(identifier), encode(record))
+
+
+async def instance(store: Store) -> str:
+    """A word that tells what this Khantui makes elsewhere from what others make there: the same for all its daemons."""
+    while True:
+        found = await store.get(keys.INSTANCE)
+        if found is not None:
+            return found.value.decode()
+        made = secrets.token_hex(4)
+        await store.commit([Condition(keys.INSTANCE, modified=0)], [Put(keys.INSTANCE, made.encode())])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -24,6 +25,11 @@ def kubectl(*words: str, stdin: str = "", check: bool = True) -> str:
     done = subprocess.run(["kubectl", *words], input=stdin, capture_output=True, text=True, timeout=90)
     assert not check or done.returncode == 0, (words, done.stderr)
     return done.stdout
+
+
+def version() -> str:
+    """The tag of the project's own images."""
+    return importlib.metadata.version("khantui")
 
 
 class Cluster:

@@ -6,9 +6,11 @@ import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.kubernetes.bench import Bench, images_missing, volume
 from tests.kubernetes.cluster import Cluster, namespace
 
 
@@ -29,6 +31,13 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.fixture(scope="session")
+def confined() -> Iterator[Cluster]:
+    """A namespace that enforces the strictest pod security: stages pass it."""
+    with namespace(f"khantui-test-{secrets.token_hex(3)}", {"pod-security.kubernetes.io/enforce": "restricted"}) as it:
+        yield it
+
+
 @pytest.fixture
 async def kube(cluster: Cluster) -> AsyncIterator[object]:
     from backend.kube import Connection, connect
@@ -36,3 +45,19 @@ async def kube(cluster: Cluster) -> AsyncIterator[object]:
     kube = await connect(Connection(namespace=cluster.namespace))
     yield kube
     await kube.close()
+
+
+@pytest.fixture(scope="session")
+def folder(confined: Cluster) -> Path:
+    """The shared volume of that namespace, as a folder of this machine."""
+    if missing := images_missing("shell", "python"):
+        pytest.skip(f"the cluster has no {missing}: `make images` builds the images and loads them")
+    return volume(confined)
+
+
+@pytest.fixture
+async def bench(confined: Cluster, folder: Path) -> AsyncIterator[Bench]:
+    bench = Bench(confined, folder)
+    await bench.open()
+    yield bench
+    await bench.close()

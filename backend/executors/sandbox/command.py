@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from backend.errors import ExecutorError
 from backend.executors.base import AttemptSpec
+from backend.executors.environment import check, variables
 from backend.executors.sandbox.folder import Folder
 from backend.executors.sandbox.limits import Limits
 from backend.executors.sandbox.profiles import BIN, SYSTEM, Profile
@@ -15,7 +15,6 @@ from backend.layout import Layout
 
 STATUS = 3  # the descriptor to which the status is written
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-LONGEST = 128 * 1024 - 1  # bytes in one argument or variable: Linux' own limit
 USERS = {  # what the sandbox has as /etc/passwd and /etc/group
     "passwd": "khan:x:1000:1000::/tmp:/bin/sh\nroot:x:0:0::/root:/bin/sh\n",
     "group": "khan:x:1000:\nroot:x:0:\n",
@@ -82,7 +81,7 @@ def sandboxed(
     script = _script(spec, profile, folder)
     if script:
         argv += ["--ro-bind", str(script), f"/khan/{script.name}"]
-    paths = {"in": "/khan/in", "out": "/khan/out", "home": "/tmp", "tmp": "/tmp"}  # noqa: S108
+    paths = {"in": "/khan/in", "out": "/khan/out", "tmp": "/tmp"}  # noqa: S108
     for name, value in _environment(spec, profile.path, paths).items():
         argv += ["--setenv", name, value]
     argv += ["--remount-ro", "/", "--chdir", "/khan/code", "--"]
@@ -108,7 +107,7 @@ def bare(
         f"{shlex.join(command)} {STATUS}>&-; printf '{{\"exit-code\": %d}}\\n' $? >&{STATUS}"
     )
     tmp = str(folder.path / "tmp")
-    paths = {"in": str(inputs), "out": str(folder.out), "home": tmp, "tmp": tmp}
+    paths = {"in": str(inputs), "out": str(folder.out), "tmp": tmp}
     path = tuple(
         str(here.parent) if inside.startswith(f"{BIN}/") else f"{inside}/bin" for here, inside in profile.binds
     )
@@ -128,33 +127,10 @@ def _script(spec: AttemptSpec, profile: Profile, folder: Folder) -> Path | None:
 
 
 def _environment(spec: AttemptSpec, first: tuple[str, ...], paths: Mapping[str, str]) -> dict[str, str]:
-    given = {
-        "PATH": ":".join((*first, PATH)),
-        "HOME": paths["home"],
-        "TMPDIR": paths["tmp"],
-        "LANG": "C.UTF-8",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        **spec.environment,
-    }
-    for mount in spec.inputs:
-        given[f"KHAN_INPUT_{_variable(mount.name)}"] = f"{paths['in']}/{mount.name}"
-    for name in spec.outputs:
-        given[f"KHAN_OUTPUT_{_variable(name)}"] = f"{paths['out']}/{name}"
-    return given
-
-
-def _variable(name: str) -> str:
-    """Names may have a dash, variables may not."""
-    return name.replace("-", "_")
+    path = ":".join((*first, PATH))
+    return {"PATH": path, **variables(spec, inputs=paths["in"], outputs=paths["out"], tmp=paths["tmp"])}
 
 
 def _checked(argv: list[str]) -> list[str]:
-    for word in argv:
-        if len(word.encode()) > LONGEST:
-            raise ExecutorError(
-                f"an argument or variable of the stage is longer than {LONGEST:,} bytes: {word[:40]!r}…",
-                hint="pass it as a file: a script, an input or code",
-            )
-        if "\0" in word:
-            raise ExecutorError(f"an argument or variable of the stage has a NUL in it: {word[:40]!r}…")
+    check(argv)
     return argv

@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,13 @@ class SandboxExecutor:
             await asyncio.to_thread(shutil.rmtree, path / name, True)
         for name in ("process", "killed", "prevented"):
             (path / name).unlink(missing_ok=True)
+
+    async def sweep(self, active: Collection[str]) -> None:
+        """Nothing: what an attempt leaves is its own folder, which goes with its run."""
+
+    def requests(self) -> Mapping[tuple[str, str], int]:
+        """None: there is no cluster."""
+        return {}
 
     async def close(self) -> None:
         """Let go. Attempts that run go on running."""

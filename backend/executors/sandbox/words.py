@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+from backend.executors.endings import exited
 from backend.executors.sandbox.folder import Folder
 from backend.executors.sandbox.limits import Limits, show_size
 from backend.run.state import Reason
@@ -17,24 +18,11 @@ def outcome(code: int, folder: Folder, limits: Limits) -> tuple[Reason, str]:
         return Reason.OK, ""
     if code == 1 and (words := not_started(folder)):
         return Reason.START, words
-    if code in (126, 127):
-        return Reason.EXIT, f"exit {code}: a command was not {'found' if code == 127 else 'executable'} (see the log)"
     if code == 128 + signal.SIGXFSZ and limits.file_size is not None:
         return Reason.FILE_SIZE, f"killed: file size limit {show_size(limits.file_size)}"
     if code == 128 + signal.SIGXCPU and limits.cpu_time is not None:
         return Reason.CPU_TIME, f"killed: CPU time limit {limits.cpu_time} s"
-    if 128 < code < 128 + signal.NSIG:
-        return Reason.SIGNAL, _signal(code - 128, code)
-    return Reason.EXIT, f"exit {code}"
-
-
-def _signal(number: int, code: int) -> str:
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        return f"exit {code}"
-    more = ": perhaps the machine ran out of memory" if number == signal.SIGKILL else ""
-    return f"killed by {name} (exit {code}){more}"
+    return exited(code)
 
 
 def not_started(folder: Folder) -> str:

@@ -96,6 +96,9 @@ class Driver:
     def running(self, now: datetime, stage: str, number: str = "1") -> None:
         self.machine.attempt_started(stage, int(number), now)
 
+    def waits(self, now: datetime, stage: str, number: str, *message: str) -> None:
+        self.machine.attempt_waits(stage, int(number), " ".join(message))
+
     def tick(self, now: datetime) -> None:
         self.machine.tick(now)
 

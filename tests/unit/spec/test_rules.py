@@ -171,6 +171,17 @@ CASES = [
          {"parameters": {"x": {"default": ""}}, "environment": {"X": "${parameters.x}"}}, "$.parameters.x", "default"),
     Case("unknown-account", {"service_account": "analytisc"}, {"service_account": "analytics"},
          "$.service_account", "did you mean 'analytics'"),
+    Case("kubernetes-ignored", {"stages.a.kubernetes": {"priority_class": "high"}}, {}, "$.stages.a.kubernetes",
+         "takes no notice"),
+    Case("bad-kubernetes", {"kubernetes": {"node_selector": {"disk": "fast ssd"}}},
+         {"kubernetes": {"node_selector": {"disk": "ssd"}}}, "$.kubernetes.node_selector.disk", "label's value"),
+    Case("bad-kubernetes", {"kubernetes": {"labels": {"_team": "x"}}}, {"kubernetes": {"labels": {"x.org/team": "x"}}},
+         "$.kubernetes.labels._team", "cannot be a name"),
+    Case("bad-kubernetes", {"kubernetes": {"image_pull_secrets": ["My Secret"]}}, {},
+         "$.kubernetes.image_pull_secrets[0]", "small letters"),
+    Case("bad-kubernetes", {"kubernetes": {"tolerations": [{"key": "gpu", "for": "5m"}]}},
+         {"kubernetes": {"tolerations": [{"key": "gpu", "effect": "NoExecute", "for": "5m"}]}},
+         "$.kubernetes.tolerations[0].for", "NoExecute"),
 ]  # fmt: skip
 
 
@@ -203,6 +214,14 @@ def _points_at(source: str, found: Finding) -> bool:
     for part in parts:
         value = value[int(part)] if isinstance(value, list) else value.get(part, {})
     return rest.startswith((json.dumps(key), json.dumps(value, ensure_ascii=False)[:1]))
+
+
+def test_some_labels_are_not_for_pipelines_to_give() -> None:
+    document = changed({"kubernetes": {"labels": {"khantui.dev/run": "x"}, "annotations": {"batch.k8s.io/y": "z"}}})
+    found = findings(document, Surroundings())
+    assert [f.message for f in found] == [
+        f"names of {d} are not for pipelines to give" for d in ("khantui.dev", "batch.k8s.io")
+    ]
 
 
 def test_code_that_is_too_large() -> None:

@@ -1,0 +1,499 @@
+"""Runs attempts as Kubernetes Jobs, one for each, and learns by watches what becomes of them. Nothing is polled.
+
+A Job's name is derived from its attempt, so making it twice is refused by the API server. Whether one was ever made is
+known from the Job itself, from a mark in the attempt's folder, or from the store (`AttemptSpec.seen`): one that was
+made and is not there any more is lost, and never made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from backend.clock import Clock
+from backend.errors import (
+    ClusterConflict,
+    ClusterError,
+    ClusterRefused,
+    ClusterUnavailable,
+    ExecutorError,
+    ObjectExists,
+    ObjectMissing,
+)
+from backend.executors.base import AttemptKey, AttemptSpec, Observation
+from backend.executors.kubernetes import names, words
+from backend.executors.kubernetes.capacity import Capacity
+from backend.executors.kubernetes.manifest import job
+from backend.executors.kubernetes.objects import Event, Job, Pod
+from backend.executors.kubernetes.reading import Ended, Need, Runs, Unknown, Waits, read
+from backend.executors.kubernetes.settings import Settings, SharedVolume
+from backend.executors.kubernetes.tracking import Seen, Tracked
+from backend.kube import EVENTS, JOBS, PODS, Change, Informer, Kube
+from backend.layout import Layout
+from backend.run.state import Reason
+from backend.spec.images import IMAGES, Image
+from backend.spec.quantity import show_duration
+
+log = logging.getLogger(__name__)
+
+FORCE = 20.0  # seconds beyond the grace after which a pod that does not end is deleted without its node's word
+LAG = 5.0  # seconds that news of a pod may come later than those of its Job
+UNHEARD = 60.0  # seconds after which one asks for a Job that was made and never heard of again
+FULL = 10.0  # seconds between two tries where a quota has no room for a Job
+_LATE = timedelta(seconds=3)  # what ended longer ago than that ended when the cluster says, not just now
+_LONGEST_PAUSE = 10.0
+
+
+class Logs(Protocol):
+    """Copies what containers write to the attempts' log files."""
+
+    def follow(self, key: AttemptKey, pod: str) -> None:
+        """The attempt's stage runs in that pod."""
+        ...
+
+    async def finish(self, key: AttemptKey, pod: str, containers: Sequence[str]) -> None:
+        """Those containers have ended: return when all that they wrote is in the log."""
+        ...
+
+    async def close(self) -> None:
+        """Stop copying."""
+        ...
+
+
+class KubernetesExecutor:
+    """The executor `kubernetes`: everything it makes is in one namespace."""
+
+    name = "kubernetes"
+
+    def __init__(
+        self,
+        kube: Kube,
+        settings: Settings,
+        layout: Layout,
+        clock: Clock,
+        logs: Logs,
+        images: Mapping[str, Image] = IMAGES,
+    ) -> None:
+        """Nothing is asked of the cluster before `observe`."""
+        self.kube = kube
+        self.settings = settings
+        self._layout = layout
+        self._clock = clock
+        self._logs = logs
+        self._images = images
+        self._capacity = Capacity(kube)
+        self._tracked: dict[str, Tracked] = {}  # by the Job's name
+        self._seen: dict[str, Seen] = {}  # by the Job's name
+        self._said: list[Observation] = []
+        self._news = asyncio.Event()
+        self._synced = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def missing_tools(self) -> dict[str, str]:
+        """The images that cannot run on a cluster."""
+        return {
+            name: "there is no container image for it" for name, image in self._images.items() if not image.container
+        }
+
+    # the protocol
+
+    async def observe(self) -> AsyncIterator[list[Observation]]:
+        """What is, as it changes. The cluster is watched for as long as somebody listens."""
+        self._spawn(self._watch())
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                said, self._said = self._said, []
+                yield said
+        finally:
+            self._stop()
+
+    async def ensure(self, spec: AttemptSpec) -> None:
+        """See to it that the attempt runs or has run."""
+        tracked = self._track(spec.key)
+        tracked.spec = spec
+        await self._synced.wait()
+        if tracked.ended is not None:
+            self._say(tracked.ended)
+        if tracked.over or tracked.making:
+            return
+        seen = self._seen.get(tracked.name)
+        if tracked.made or (seen is not None and not seen.nothing):
+            tracked.made = True
+            self._look(tracked)
+        elif spec.seen or self._mark(spec.key).exists():
+            message = "its Job vanished while no daemon looked: somebody deleted it"
+            self._conclude(tracked, Ended(Reason.LOST, message))
+        elif tracked.cancelled:
+            self._conclude(tracked, Ended(Reason.CANCELLED, "cancelled"))
+        else:
+            await self._make(tracked, spec)
+
+    async def cancel(self, key: AttemptKey, grace: float = 10.0) -> None:
+        """Ask the attempt to end, and make it."""
+        tracked = self._track(key)
+        if not tracked.cancelled:
+            tracked.cancelled = True
+            self._spawn(self._end(tracked, grace))
+
+    async def forget(self, key: AttemptKey) -> None:
+        """Delete the Job of an ended attempt, and with it its pod."""
+        tracked = self._tracked.pop(names.job_name(key), None)
+        if tracked is not None:
+            tracked.hush()
+        self._mark(key).unlink(missing_ok=True)
+        seen = self._seen.get(names.job_name(key))
+        if seen is not None and seen.job is not None:
+            self._spawn(self._insist(lambda: self.kube.delete(JOBS, names.job_name(key))))
+
+    async def sweep(self, active: Collection[str]) -> None:
+        """Delete what an earlier daemon left of runs that are not `active`."""
+        await self._synced.wait()
+        for seen in tuple(self._seen.values()):
+            key = names.key_of(seen.job.metadata.annotations) if seen.job else None
+            if key is not None and key.run not in active:
+                log.info("what is left of %s is deleted", key)
+                await self.forget(key)
+
+    def requests(self) -> Mapping[tuple[str, str], int]:
+        """How many requests were sent to the cluster, by verb and kind."""
+        return self.kube.requests.sent
+
+    async def close(self) -> None:
+        """Let go. Attempts that run go on running."""
+        tasks = tuple(self._tasks)
+        self._stop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._logs.close()
+        await self.kube.close()
+
+    # following the cluster
+
+    async def _watch(self) -> None:
+        """Keep up with Jobs and pods, and with warnings about them."""
+        selector = names.selector(self.settings.instance)
+        jobs = Informer(self.kube, JOBS, Job, labels=selector)
+        pods = Informer(self.kube, PODS, Pod, labels=selector)
+        # warnings have no labels: those about others are dropped as they come
+        events = Informer(self.kube, EVENTS, Event, fields="type=Warning", keep=lambda e: self._about(e) is not None)
+        for follow in (jobs.run(), pods.run()):
+            self._spawn(follow)
+        await jobs.synced.wait()
+        await pods.synced.wait()
+        self._take(jobs, self._job_changed)
+        self._take(pods, self._pod_changed)
+        self._synced.set()
+        self._spawn(events.run())
+        self._take(events, self._warned)
+
+    def _take(self, informer: Informer[Any], heed: Callable[[Change[Any]], None]) -> None:
+        """Heed all that was listed now, and every change from now on as it comes."""
+        for item in informer.objects.values():
+            heed(Change(item))
+
+        async def follow() -> None:
+            async for changes in informer.changes():
+                for change in changes:
+                    heed(change)
+
+        self._spawn(follow())
+
+    def _job_changed(self, change: Change[Job]) -> None:
+        name = change.object.metadata.name
+        seen = self._seen.setdefault(name, Seen())
+        seen.job = None if change.gone else change.object
+        seen.known = True
+        self._changed(name, seen)
+
+    def _pod_changed(self, change: Change[Pod]) -> None:
+        name = change.object.metadata.labels.get(names.JOB_NAME, "")
+        seen = self._seen.setdefault(name, Seen())
+        if change.gone:
+            seen.is_gone(change.object)
+        else:
+            seen.is_pod(change.object)
+        self._changed(name, seen)
+
+    def _changed(self, name: str, seen: Seen) -> None:
+        if (tracked := self._tracked.get(name)) is not None:
+            tracked.made = True
+            self._look(tracked)
+        elif seen.nothing:
+            self._seen.pop(name, None)
+
+    def _warned(self, change: Change[Event]) -> None:
+        name = self._about(change.object)
+        if name is None or change.gone:
+            return
+        self._seen.setdefault(name, Seen()).warnings[change.object.metadata.uid] = change.object
+        if (tracked := self._tracked.get(name)) is not None:
+            self._look(tracked)
+
+    def _about(self, event: Event) -> str | None:
+        """The Job that a warning is about, if it is one of ours."""
+        of = event.involved_object
+        name = of.name if of.kind == "Job" else of.name.rpartition("-")[0]
+        return name if name in self._tracked or name in self._seen else None
+
+    # judging an attempt
+
+    def _look(self, tracked: Tracked) -> None:
+        """Find out where it is, and say so."""
+        seen = self._seen.setdefault(tracked.name, Seen())
+        if tracked.over or not tracked.made:
+            return
+        reading = read(tracked.facts(seen, self._capacity.most))
+        if isinstance(reading, Ended) and not (reading.reason is Reason.DELETED and tracked.verdict):
+            self._conclude(tracked, reading)
+        elif seen.nothing:
+            if seen.known and not tracked.making:
+                self._conclude(tracked, tracked.verdict or Ended(Reason.DELETED, "somebody deleted its Job"))
+        elif isinstance(reading, Runs):
+            self._runs(tracked, seen, reading)
+        elif isinstance(reading, Unknown):
+            self._spawn(self._look_for_pod(tracked, seen, reading))
+        elif isinstance(reading, Waits) and not tracked.cancelled and tracked.verdict is None:
+            self._waits(tracked, reading)
+
+    def _runs(self, tracked: Tracked, seen: Seen, reading: Runs) -> None:
+        tracked.hush()
+        if seen.last is not None and reading.since is not None:
+            self._logs.follow(tracked.key, seen.last.metadata.name)
+        if not tracked.runs:
+            tracked.runs = True
+            self._say(Observation(tracked.key, "running", reading.since or self._clock.now()))
+
+    def _waits(self, tracked: Tracked, reading: Waits) -> None:
+        """Say what it waits for, and give it up when it has waited for too long."""
+        tracked.hush()
+        if reading.message and reading.message != tracked.waiting:
+            tracked.waiting = reading.message
+            self._say(Observation(tracked.key, "waiting", self._clock.now(), message=reading.message))
+        if reading.need is Need.ROOM and self._capacity.stale:
+            self._spawn(self._ask_capacity(tracked))
+        limit = self._limit(reading.need)
+        if limit is None:
+            return
+        now = self._clock.now()
+        late = (reading.since or now) + timedelta(seconds=limit)
+        if now >= late:
+            waited = f" (given up after {show_duration(limit)})" if limit else ""
+            message = reading.message.removeprefix("waits for ") + waited
+            self._spawn(self._give_up(tracked, Ended(reading.reason, message)))
+        else:
+            loop = asyncio.get_running_loop()
+            tracked.alarm = loop.call_later((late - now).total_seconds() + 0.01, self._look, tracked)
+
+    def _limit(self, need: Need) -> float | None:
+        """Seconds that something may be in its way."""
+        settings = self.settings
+        return {
+            Need.NOTHING: None,
+            Need.ROOM: settings.room_wait,
+            Need.IMAGE: settings.image_wait,
+            Need.START: settings.start_wait,
+            Need.HOPELESS: 0.0,
+        }[need]
+
+    async def _ask_capacity(self, tracked: Tracked) -> None:
+        await self._capacity.ask()
+        self._look(tracked)
+
+    async def _look_for_pod(self, tracked: Tracked, seen: Seen, reading: Unknown) -> None:
+        """Its Job has ended, and no pod is known: news of the pod may only be late."""
+        await asyncio.sleep(LAG)
+        if tracked.over or seen.last is not None:
+            return
+        message = f"its pod is not there any more to say how it ended ({reading.condition})"
+        self._conclude(tracked, Ended(Reason.LOST, message))
+
+    def _conclude(self, tracked: Tracked, ended: Ended) -> None:
+        """It has ended: say so as soon as its log is whole."""
+        tracked.hush()
+        tracked.concluding = True
+        self._spawn(self._say_ended(tracked, ended))
+
+    async def _say_ended(self, tracked: Tracked, ended: Ended) -> None:
+        seen = self._seen.get(tracked.name)
+        if seen is not None and seen.last is not None and ended.containers:
+            await self._logs.finish(tracked.key, seen.last.metadata.name, ended.containers)
+        reason, message = ended.reason, ended.message
+        if tracked.cancelled and reason is not Reason.OK:
+            reason, message = Reason.CANCELLED, "cancelled"
+        state = "lost" if reason is Reason.LOST else "exited"
+        at = self._moment(ended.at)
+        tracked.ended = Observation(tracked.key, state, at, ended.exit_code, reason, message)  # type: ignore[arg-type]
+        self._say(tracked.ended)
+
+    def _moment(self, at: datetime | None) -> datetime:
+        """When it ended: the cluster knows that only to the second."""
+        now = self._clock.now()
+        return at if at is not None and now - at > _LATE else now
+
+    # making, ending, deleting
+
+    async def _make(self, tracked: Tracked, spec: AttemptSpec) -> None:
+        """Make its Job, however long the cluster is away. Raises ExecutorError."""
+        manifest = job(spec, self.settings, self._images)
+        self._prepare(spec)
+        tracked.making = True
+        try:
+            if not await self._create(tracked, manifest):
+                self._conclude(tracked, Ended(Reason.CANCELLED, "cancelled"))
+                return
+        finally:
+            tracked.making = False
+        tracked.made = True
+        self._mark(spec.key).touch()
+        if tracked.cancelled:
+            self._spawn(self._end(tracked, 0.0))
+        elif not self._seen.setdefault(tracked.name, Seen()).known:
+            tracked.alarm = asyncio.get_running_loop().call_later(UNHEARD, self._spawn_check, tracked)
+
+    def _spawn_check(self, tracked: Tracked) -> None:
+        self._spawn(self._check_made(tracked))
+
+    async def _check_made(self, tracked: Tracked) -> None:
+        """Nothing was heard of the Job that was made: was it deleted while the cluster could not be followed?"""
+        try:
+            await self.kube.get(JOBS, tracked.name, Job)
+        except ObjectMissing:
+            if not tracked.over:
+                self._conclude(tracked, Ended(Reason.DELETED, "somebody deleted its Job"))
+        except ClusterError as error:
+            log.warning("%s: %s", tracked.key, error.message)
+            tracked.alarm = asyncio.get_running_loop().call_later(UNHEARD, self._spawn_check, tracked)
+
+    async def _create(self, tracked: Tracked, manifest: dict[str, Any]) -> bool:
+        """Whether it is there now; False if it was cancelled before. Raises ExecutorError."""
+        pause = 0.1
+        while not tracked.cancelled:
+            try:
+                await self.kube.create(JOBS, manifest, Job)
+                return True
+            except ObjectExists:
+                return True
+            except ClusterUnavailable as error:
+                log.warning("%s: %s; again in %.1f s", tracked.key, error.message, pause)
+                await asyncio.sleep(max(pause, error.retry_after))
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            except ClusterRefused as error:
+                message = words.quota(error.message)
+                if not message:
+                    raise ExecutorError(error.message, hint=error.hint) from error
+                self._say(Observation(tracked.key, "waiting", self._clock.now(), message=message))
+                await asyncio.sleep(FULL)
+            except ClusterError as error:
+                raise ExecutorError(error.message, hint=error.hint) from error
+        return False
+
+    def _prepare(self, spec: AttemptSpec) -> None:
+        """Make the folders that its pod is to see; the kubelet would make them its own."""
+        folder = self._layout.attempt(*spec.key)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if isinstance(self.settings.storage, SharedVolume):
+            out = folder / "out"
+            out.mkdir(mode=0o700, exist_ok=True)
+            if os.geteuid() == 0:
+                os.chown(out, self.settings.user, self.settings.user)
+
+    def _mark(self, key: AttemptKey) -> Path:
+        """A file that says that its Job was made."""
+        return self._layout.attempt(*key) / "job"
+
+    async def _end(self, tracked: Tracked, grace: float) -> None:
+        """End a cancelled attempt, wherever it is."""
+        await self._synced.wait()
+        seen = self._seen.setdefault(tracked.name, Seen())
+        if tracked.over or tracked.making:
+            return  # whoever makes its Job looks whether it was cancelled
+        if not tracked.made and seen.nothing:
+            self._conclude(tracked, Ended(Reason.CANCELLED, "cancelled"))
+            return
+        tracked.made = True
+        tracked.verdict = Ended(Reason.CANCELLED, "cancelled")
+        pod = next(iter(seen.pods.values()), None)
+        if pod is None or pod.status.start_time is None:
+            await self._delete_job(tracked)
+        else:
+            # a pod past its deadline is ended by its node like one that is deleted, and stays: its log can be read
+            change = {"spec": {"activeDeadlineSeconds": 1}}
+            await self._insist(lambda: self.kube.patch(PODS, pod.metadata.name, change, Pod))
+        await asyncio.sleep(grace + FORCE)
+        if not tracked.over:
+            await self._force(tracked, seen)
+
+    async def _force(self, tracked: Tracked, seen: Seen) -> None:
+        """Its node does not answer: take its pod off the books."""
+        for pod in tuple(seen.pods.values()):
+            log.warning("pod %s does not end: it is deleted without its node's word", pod.metadata.name)
+            uid, name = pod.metadata.uid, pod.metadata.name
+            await self._insist(lambda name=name, uid=uid: self.kube.delete(PODS, name, uid=uid, grace=0))  # type: ignore[misc]
+        await self._delete_job(tracked)
+
+    async def _give_up(self, tracked: Tracked, verdict: Ended) -> None:
+        """It cannot start: delete its Job, and say so once nothing of it can start any more."""
+        if tracked.over or tracked.verdict is not None:
+            return
+        tracked.verdict = verdict
+        await self._delete_job(tracked)
+
+    async def _delete_job(self, tracked: Tracked) -> None:
+        """Delete its Job, which is gone only when its pod is: until then something of it might still start."""
+        await self._insist(lambda: self.kube.delete(JOBS, tracked.name, first=True))
+
+    async def _insist(self, call: Callable[[], Awaitable[object]]) -> None:
+        """Have it done, however long the cluster is away. What is not there any more needs nothing."""
+        pause = 0.1
+        while True:
+            try:
+                await call()
+                return
+            except (ObjectMissing, ClusterConflict):
+                return
+            except ClusterUnavailable as error:
+                log.warning("%s; again in %.1f s", error.message, pause)
+                await asyncio.sleep(max(pause, error.retry_after))
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            except ClusterError as error:
+                log.error("%s", error.message)
+                return
+
+    # bookkeeping
+
+    def _track(self, key: AttemptKey) -> Tracked:
+        name = names.job_name(key)
+        if name not in self._tracked:
+            self._tracked[name] = Tracked(key)
+        return self._tracked[name]
+
+    def _say(self, seen: Observation) -> None:
+        self._said.append(seen)
+        self._news.set()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("unexpected", exc_info=error)
+
+    def _stop(self) -> None:
+        """Forget everything: whoever listens next begins anew."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        for tracked in self._tracked.values():
+            tracked.hush()
+        self._tracked.clear()
+        self._seen.clear()
+        self._said.clear()
+        self._synced.clear()

@@ -1,0 +1,86 @@
+"""The daemon with stages on a real cluster, as a user has it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.daemon import Daemon
+from tests.kubernetes.bench import CLAIM
+from tests.kubernetes.cluster import Cluster
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def daemon(confined: Cluster, folder: Path, request: pytest.FixtureRequest) -> Iterator[Daemon]:
+    """A daemon whose data folder is on the shared volume."""
+    data = folder / request.node.name.replace("[", "-").replace("]", "")
+    data.mkdir()
+    daemon = Daemon(data)
+    daemon.start(*flags(confined, data))
+    yield daemon
+    daemon.close()
+    shutil.rmtree(data)
+
+
+def flags(cluster: Cluster, data: Path) -> list[str]:
+    return [
+        "--executor", "kubernetes", "--namespace", cluster.namespace, "--volume", f"{CLAIM}/{data.name}",
+    ]  # fmt: skip
+
+
+def test_data_passes_between_images(daemon: Daemon) -> None:
+    numbers = daemon.folder / "numbers.csv"
+    numbers.write_text("n\n1\n2\n3\n")
+    daemon.apply(
+        "chain",
+        inputs={"numbers": {"uri": numbers.as_uri()}},
+        intermediates={"total": {}},
+        outputs={"report": {}},
+        environment={"DAY": "${date}"},
+        stages={
+            "add": {
+                "image": "python",
+                "script": "import csv, os\n"
+                "total = sum(int(r['n']) for r in csv.DictReader(open(os.environ['KHAN_INPUT_numbers'])))\n"
+                "print('adding')\nopen(os.environ['KHAN_OUTPUT_total'], 'w').write(str(total))",
+                "inputs": ["numbers"],
+                "outputs": ["total"],
+                "each": {"PART": ["a", "b"]},
+            },
+            "report": {
+                "image": "shell",
+                "script": 'echo "$DAY"; cat "$KHAN_INPUT_total"/*; cat "$KHAN_INPUT_total"/* > "$KHAN_OUTPUT_report"',
+                "inputs": ["total"],
+                "outputs": ["report"],
+            },
+        },
+    )
+    run_id = daemon.run("chain", date="2026-03-03")
+    run = daemon.ended(run_id, limit=120)
+    assert run["state"] == "succeeded", run
+    assert daemon.log(run_id, "report") == ["2026-03-03", "66"]
+    assert daemon.log(run_id, "add.a") == ["adding"]
+    status = daemon.http.get("http://khantui/api/v1").json()
+    assert (status["executor"], status["sandboxed"]) == ("kubernetes", True)
+    metrics = daemon.http.get("http://khantui/metrics").text
+    assert 'khantui_cluster_requests{resource="jobs",verb="create"} 3.0' in metrics
+
+
+def test_a_schedule_is_a_cronjob(daemon: Daemon, confined: Cluster) -> None:
+    daemon.apply("tick", stages={"a": {"script": "echo tick"}})
+    made = daemon.http.put("/schedules/often", json={"kind": "cron", "pipeline": "tick", "cron": ["* * * * *"]})
+    assert made.status_code < 300, made.text
+    end = time.monotonic() + 120
+    while not (runs := daemon.http.get("/runs", params={"filter": "pipeline=tick"}).json()["items"]):
+        assert time.monotonic() < end, confined.items("cronjobs")
+        time.sleep(0.2)
+    assert daemon.ended(runs[0]["id"], limit=120)["state"] == "succeeded"
+    assert len(confined.items("cronjobs")) == 1
+    assert daemon.http.delete("/schedules/often").status_code < 300
+    confined.kubectl("wait", "--for=delete", "cronjobs", "--all", "--timeout=30s")
