@@ -67,8 +67,12 @@ async def send_file(path: Path, size: int, bucket: Bucket, key: str) -> str:
     return digest.hexdigest()
 
 
-async def receive(bucket: Bucket, location: str, kind: str, target: Path, *, seal: bool = True) -> None:
-    """Bring the artifact at `location` to `target`. `seal` makes its files read-only. Raises ArtifactError.
+async def receive(
+    bucket: Bucket, location: str, kind: str, target: Path, *, sha256: str = "", seal: bool = True
+) -> None:
+    """Bring the artifact at `location` to `target`. `seal` makes its files read-only.
+
+    Raises ArtifactError, also if it is not what `sha256` says: somebody has changed the store by hand.
 
     What is at `target` from an attempt that was interrupted is written anew.
     """
@@ -77,9 +81,13 @@ async def receive(bucket: Bucket, location: str, kind: str, target: Path, *, sea
         if found is None:
             raise gone(bucket, location)
         target.parent.mkdir(parents=True, exist_ok=True)
-        await receive_file(bucket, found, target, 0o444 if seal else 0o644)
+        digest = await receive_file(bucket, found, target, 0o444 if seal else 0o644)
+        if sha256 not in ("", digest):
+            raise _altered(bucket, location)
         return
     members = await members_of(bucket, location)
+    if sha256 and (await asyncio.to_thread(folder_record, members)).sha256 != sha256:
+        raise _altered(bucket, manifest_of(location))
     target.mkdir(parents=True, exist_ok=True)
     for member in members:
         folder = target / member.path if member.kind == FOLDER else (target / member.path).parent
@@ -91,7 +99,9 @@ async def receive(bucket: Bucket, location: str, kind: str, target: Path, *, sea
         found = Head(object_of(location, member), member.bytes, "")
         mode = 0o755 if member.kind == EXECUTABLE else 0o644
         async with slots.of(member.bytes):
-            await receive_file(bucket, found, target / member.path, mode & ~0o222 if seal else mode)
+            digest = await receive_file(bucket, found, target / member.path, mode & ~0o222 if seal else mode)
+        if digest != member.value:
+            raise _altered(bucket, object_of(location, member))
 
     await several((m for m in members if m.is_file), bring)
     for member in members:
@@ -111,6 +121,12 @@ async def members_of(bucket: Bucket, location: str) -> list[Member]:
 def gone(bucket: Bucket, location: str) -> ArtifactError:
     """The error that says that an artifact is not in the store any more."""
     return ArtifactError(f"{bucket.uri(location)} is not there: somebody removed it from the artifact store")
+
+
+def _altered(bucket: Bucket, key: str) -> ArtifactError:
+    return ArtifactError(
+        f"{bucket.uri(key)} is not what was published: it was changed or damaged", hint="run what wrote it again"
+    )
 
 
 async def several(items: Iterable[T], work: Callable[[T], Awaitable[object]], at_once: int = AT_ONCE) -> None:
@@ -149,20 +165,23 @@ async def _send_members(path: Path, bucket: Bucket, location: str) -> list[Membe
     return sorted(sent, key=lambda m: m.path)
 
 
-async def receive_file(bucket: Bucket, found: Head, target: Path, mode: int = 0o644) -> None:
-    """Write an object to a file. Raises ArtifactError."""
+async def receive_file(bucket: Bucket, found: Head, target: Path, mode: int = 0o644) -> str:
+    """Write an object to a file: its SHA-256. Raises ArtifactError."""
+    digest = hashlib.sha256()
     target.unlink(missing_ok=True)
     try:
         with target.open("xb", buffering=0) as file:
             async for block in bucket.read(found):
-                await asyncio.to_thread(_write, file, block)
+                await asyncio.to_thread(_write, file, block, digest)
             os.fchmod(file.fileno(), mode)
     except OSError as error:
         why = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
         raise ArtifactError(f"cannot write {target}: {why}") from error
+    return digest.hexdigest()
 
 
-def _write(file: BinaryIO, block: bytes) -> None:
+def _write(file: BinaryIO, block: bytes, digest: hashlib._Hash) -> None:
+    digest.update(block)
     view = memoryview(block)
     while view:
         view = view[file.write(view) :]

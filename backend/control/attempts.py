@@ -51,7 +51,8 @@ class Attempts:
         for alias, sources in instance.inputs.items():
             for source in sources:
                 for entry in await self._entries(machine, source):
-                    mounts.append(Mount(alias, entry.record.location, entry.record.kind, entry.name))
+                    record = entry.record
+                    mounts.append(Mount(alias, record.location, record.kind, entry.name, record.sha256))
                     hashes[f"{source.artifact}/{entry.name}".rstrip("/")] = entry.record.sha256
         context = context_of(run, name, number)
         environment = {**resolve(machine.pipeline.environment, context), **instance.each}

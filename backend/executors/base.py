@@ -39,6 +39,7 @@ class Mount(Struct, frozen=True):
     location: str
     kind: Literal["file", "folder"]
     entry: str = ""
+    sha256: str = ""  # what the content must be, where it is fetched from elsewhere
 
     @property
     def place(self) -> str:

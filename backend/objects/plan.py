@@ -26,6 +26,7 @@ class Fetched(Struct, frozen=True):
     place: str  # a Mount's `place`: "raw", or "many/2025"
     location: str  # in the artifact store
     kind: Literal["file", "folder"]
+    sha256: str = ""  # what it must be; empty: whatever it is
 
 
 class Plan(Struct, frozen=True, omit_defaults=True):

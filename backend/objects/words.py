@@ -40,8 +40,12 @@ def explained(error: Exception, url: str) -> ArtifactError:
     if code in _REFUSED or kind in ("PermissionDeniedError", "UnauthenticatedError"):
         why = _found(r"<Message>([^<]+)</Message>", said).rstrip(".") or "permission denied"
         return ObjectStoreError(f"{url}: refused{_at(said)}: {why}{f' ({code})' if code else ''}", hint=_set(scheme))
+    if isinstance(error, FileNotFoundError) and re.search(r"Error performing (PUT|POST)", said):
+        return ObjectStoreError(f"there is no bucket {bucket}{_at(said)}", hint="create it, or correct the address")
     if isinstance(error, FileNotFoundError):
         return ArtifactError(f"{url} is not there")
+    if code == "InvalidRange":
+        return ArtifactError(f"{url} is shorter than it was")
     if kind == "PreconditionError":
         return ArtifactError(f"{url} changed while it was read", hint="write it under a new name, then start again")
     if why := _unreachable(said):

@@ -29,7 +29,7 @@ async def fetch(plan: Plan, root: Path, patience: float | None = None) -> None:
         await _code(bucket, plan.code, root / "code")
     for item in plan.inputs:
         try:
-            await receive(bucket, item.location, item.kind, root / "in" / _inside(item.place))
+            await receive(bucket, item.location, item.kind, root / "in" / _inside(item.place), sha256=item.sha256)
         except ObjectStoreError:
             raise
         except ArtifactError as error:

@@ -67,7 +67,7 @@ async def test_what_one_pod_publishes_another_fetches(bucket: str, pod: Pod, oth
         return subprocess.run(["diff", "-r", "--no-dereference", there, here], capture_output=True).stdout
 
     here = other_pod.root / "in" / "many"
-    inputs = tuple(Fetched(f"many/{name}", records[name].location, records[name].kind) for name in names)
+    inputs = tuple(Fetched(f"many/{n}", r.location, r.kind, r.sha256) for n, r in records.items())
     assert other_pod.run("fetch", Plan(bucket, attempt_of(2), inputs=inputs)) is None
     assert differing() == b""
     assert (here / "tree" / "tool").stat().st_mode & 0o777 == 0o555
@@ -132,6 +132,28 @@ def test_an_input_that_is_gone_is_named(bucket: str, pod: Pod) -> None:
         assert said is not None
         assert said["reason"] == "missing-input"
         assert said["message"].startswith(f"the input 'raw': {bucket}/artifacts/inputs/123 is not there")
+
+
+async def test_what_was_changed_in_the_store_is_refused(bucket: str, pod: Pod, other_pod: Pod, tmp_path: Path) -> None:
+    pod.write({"table": "1,2\n", "tree/a": "a", "tree/b": "b"})
+    assert pod.run("publish", Plan(bucket, attempt_of(1), outputs=("table", "tree"))) is None
+    records = await published(bucket, tmp_path, "table", "tree")
+    store, at = open_bucket(bucket), f"{attempt_of(1)}/out"
+    for name, changed, data in (
+        ("table", "table", b"1;2\n"),
+        ("tree", "tree/a", b"A"),
+        ("tree", "tree/b", b""),
+        ("tree", "tree.manifest", b"[]"),
+    ):
+        before = await store.get(f"{at}/{changed}")
+        await store.put(f"{at}/{changed}", data)
+        fetched = Fetched(name, records[name].location, records[name].kind, records[name].sha256)
+        said = other_pod.run("fetch", Plan(bucket, attempt_of(2), inputs=(fetched,)))
+        assert said is not None
+        assert said["reason"] == "missing-input", said
+        assert f"{changed} is " in said["message"]
+        await store.put(f"{at}/{changed}", before)
+        other_pod.said.write_text("")
 
 
 def test_a_publisher_that_has_published_does_nothing_more(bucket: str, s3: S3Server, pod: Pod) -> None:
