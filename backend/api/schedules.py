@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import TypeVar
 
+from msgspec import UnsetType
 from msgspec.structs import replace
 from starlette.responses import Response
 
 from backend.api import cursor
 from backend.api.call import Call, answer
+from backend.api.firings import ahead, foreseen, schedule_view, schedule_views
 from backend.api.operations import PAGING, operation
 from backend.api.views import run_view
 from backend.api.wire import (
-    FiringView,
     ForesightView,
     Page,
     PauseSchedule,
@@ -24,40 +26,42 @@ from backend.api.wire import (
 from backend.errors import InvalidRequest, NotFound
 from backend.run.create import new_run, zone_of
 from backend.run.ids import new_id
-from backend.run.state import Run, Trigger
+from backend.run.state import Trigger
 from backend.schedule.check import check
-from backend.schedule.cron import parse_cron
-from backend.schedule.describe import describe
 from backend.schedule.model import Schedule
-from backend.schedule.times import between
+from backend.schedule.ticks import awake
 from backend.store import keys
 from backend.store.base import Condition, Delete, KeyValue, Put
 from backend.store.codec import decode, encode
-from backend.store.records import create_run
+from backend.store.records import Latest, create_run, digest
 
-AHEAD = 5  # firings that a list shows
-FAR = 1000  # firings that are gone through for a change of the clocks
+T = TypeVar("T")
+# what says when a schedule fires
+_TIMES = ("kind", "cron", "zone", "at", "every", "after", "condition", "join", "match", "start", "end", "skip")
+_HOW_FAR = {"n": "how many firings (5; 1000 at most)", "since": "firings after this moment (from now on)"}
 
 
 @operation("GET", "/schedules", answer=Page, items=ScheduleView, query={**PAGING, "pipeline": "of this pipeline"})
 async def list_schedules(call: Call) -> Response:
     """Schedules by name, each with its next firings"""
-    views: list[ScheduleView] = []
+    found: list[tuple[Schedule, int]] = []
     revision, wanted = 0, call.text("pipeline")
     async for page in call.services.store.scan(keys.SCHEDULES):
         revision = page.revision
         for kv in page.items:
             schedule = decode(kv.value, Schedule)
             if wanted in ("", schedule.pipeline):
-                views.append(await _view(call, schedule, kv.modified))
-    return answer(cursor.part(call, views, revision))
+                found.append((schedule, kv.modified))
+    part = cursor.part(call, found, revision)
+    part.items[:] = await schedule_views(call, part.items)
+    return answer(part)
 
 
 @operation("GET", "/schedules/{name}", answer=ScheduleView)
 async def get_schedule(call: Call) -> Response:
     """One schedule"""
     kv = await _find(call)
-    return answer(await _view(call, decode(kv.value, Schedule), kv.modified))
+    return answer(await schedule_view(call, decode(kv.value, Schedule), kv.modified))
 
 
 @operation("PUT", "/schedules/{name}", body=PutSchedule, answer=ScheduleView, role="editor")
@@ -69,60 +73,12 @@ async def put_schedule(call: Call) -> Response:
     for _ in range(5):
         found = await services.store.get(keys.schedule(name))
         old = decode(found.value, Schedule) if found else None
-        schedule = replace(
-            _asked(name, body),
-            paused=old.paused if old else False,
-            paused_by=old.paused_by if old else "",
-            paused_reason=old.paused_reason if old else "",
-            created=old.created if old else now,
-            created_by=old.created_by if old else call.who.name,
-            # other times count from now on; with the same ones, a tick that is due now must not be passed over
-            last_tick=old.last_tick if old and _same_times(old, body) else now,
-            last_run=old.last_run if old else "",
-        )
-        others = [s async for s in _all(call)]
-        check(schedule, others, now=now, pipeline=loaded.pipeline)
-        for cause in schedule.after:
-            await services.catalogue.head(cause)
+        schedule = await _edited(call, name, body, old, now)
+        check(schedule, [s async for s in _all(call)], now=now, pipeline=loaded.pipeline)
         revision = await _write(call, schedule, found)
         if revision is not None:
-            return answer(await _view(call, schedule, revision))
+            return answer(await schedule_view(call, schedule, revision))
     raise call.conflict(f"schedule {name}")
-
-
-@operation("POST", "/schedules/{name}/preview", body=PutSchedule, answer=ForesightView, query={"n": "how many (5)"})
-async def foresee_schedule(call: Call) -> Response:
-    """What a schedule would do if it were stored so: its firings, and what else starts then; nothing is changed"""
-    body, services = await call.body(PutSchedule), call.services
-    schedule, now = _asked(call.name(), body), services.clock.now()
-    loaded = await services.catalogue.current(body.pipeline)
-    others = [s async for s in _all(call) if s.name != schedule.name]
-    check(schedule, others, now=now, pipeline=loaded.pipeline)
-    for cause in schedule.after:
-        await services.catalogue.head(cause)
-    firings = _next(schedule, now, call.number("n", 5, least=1, most=100))
-    views = tuple(FiringView(at, _beside(at, others)) for at in firings)
-    return answer(ForesightView(_when(schedule), views, _turned(schedule, now)))
-
-
-def _turned(schedule: Schedule, now: datetime) -> datetime | None:
-    """The first of the next firings at which the schedule's zone is another way from UTC than at the one before."""
-    zone = zone_of(schedule.zone)
-    times = _next(schedule, now, FAR)
-    offsets = [at.astimezone(zone).utcoffset() for at in times]
-    return next((at for at, here, before in zip(times[1:], offsets[1:], offsets, strict=False) if here != before), None)
-
-
-def _beside(at: datetime, others: list[Schedule]) -> tuple[str, ...]:
-    """The pipelines that other schedules start in the minute of `at`."""
-    minute = at.replace(second=0, microsecond=0)
-    before = minute - timedelta(seconds=1)  # what fires is looked for after a moment
-    found = set()
-    for other in others:
-        times = () if other.paused else _next(other, before, 1)
-        if times and times[0] < minute + timedelta(minutes=1):
-            found.add(other.pipeline)
-    return tuple(sorted(found))
 
 
 @operation("DELETE", "/schedules/{name}", status=204, role="editor")
@@ -139,8 +95,10 @@ async def delete_schedule(call: Call) -> Response:
 async def pause_schedule(call: Call) -> Response:
     """Have a schedule start nothing until it is resumed"""
     await call.seen_before()
-    reason = (await call.body(PauseSchedule)).reason
-    return await _set_paused(call, True, reason)
+    body = await call.body(PauseSchedule)
+    if body.until is not None and body.until <= call.services.clock.now():
+        raise InvalidRequest(f"{body.until.isoformat()} is past", hint="say until when: a moment ahead")
+    return await _set_paused(call, True, body.reason, body.until)
 
 
 @operation("POST", "/schedules/{name}/resume", answer=ScheduleView, role="operator")
@@ -181,33 +139,57 @@ async def preview_schedule(call: Call) -> Response:
     """When a schedule will fire next"""
     kv = await _find(call)
     schedule = decode(kv.value, Schedule)
-    times = _next(schedule, call.services.clock.now(), call.number("n", 10, least=1, most=1000))
+    times = ahead(schedule, call.services.clock.now(), call.number("n", 10, least=1, most=1000))
     return answer(cursor.part(call, times, kv.modified))
 
 
-async def _set_paused(call: Call, paused: bool, reason: str) -> Response:
+@operation("GET", "/schedules/{name}/foresight", answer=ForesightView, query=_HOW_FAR)
+async def get_foresight(call: Call) -> Response:
+    """What a schedule will do: its firings, what each would run with, and what they meet"""
+    schedule = decode((await _find(call)).value, Schedule)
+    others = [s async for s in _all(call) if s.name != schedule.name]
+    return answer(await foreseen(call, schedule, others))
+
+
+@operation("POST", "/schedules/{name}/preview", body=PutSchedule, answer=ForesightView, query=_HOW_FAR)
+async def foresee_schedule(call: Call) -> Response:
+    """What a schedule would do if it were stored so: its firings, and what else starts then; nothing is changed"""
+    name, body, services = call.name(), await call.body(PutSchedule), call.services
+    loaded = await services.catalogue.current(body.pipeline)
+    found = await services.store.get(keys.schedule(name))
+    old = decode(found.value, Schedule) if found else None
+    schedule = await _edited(call, name, body, old, services.clock.now())
+    others = [s async for s in _all(call) if s.name != name]
+    check(schedule, others, now=services.clock.now(), pipeline=loaded.pipeline)
+    return answer(await foreseen(call, replace(schedule, paused=False), others, old))
+
+
+async def _set_paused(call: Call, paused: bool, reason: str, until: datetime | None = None) -> Response:
     for _ in range(5):
         kv = await _find(call)
-        schedule = decode(kv.value, Schedule)
-        if schedule.paused == paused:
-            return answer(await _view(call, schedule, kv.modified))
+        now = call.services.clock.now()
+        schedule = awake(decode(kv.value, Schedule), now)
+        same = not paused or (schedule.paused_reason, schedule.paused_until) == (reason, until)
+        if schedule.paused == paused and same:
+            return answer(await schedule_view(call, schedule, kv.modified))
         schedule = replace(
             schedule,
             paused=paused,
             paused_by=call.who.name if paused else "",
             paused_reason=reason,
-            last_tick=schedule.last_tick if paused else call.services.clock.now(),
+            paused_until=until,
+            last_tick=schedule.last_tick if paused else now,
         )
         revision = await _write(call, schedule, kv)
         if revision is not None:
-            return answer(await _view(call, schedule, revision))
+            return answer(await schedule_view(call, schedule, revision))
     raise call.conflict(f"schedule {call.name()}")
 
 
 async def _write(call: Call, schedule: Schedule, found: KeyValue | None) -> int | None:
     key = keys.schedule(schedule.name)
     condition = Condition(key, modified=found.modified if found else 0)
-    view = await _view(call, schedule, 0)
+    view = await schedule_view(call, schedule, 0)
     return await call.commit([condition], [Put(key, encode(schedule))], schedule.name, answer=view)
 
 
@@ -225,71 +207,75 @@ async def _all(call: Call) -> AsyncIterator[Schedule]:
             yield decode(kv.value, Schedule)
 
 
-async def _view(call: Call, schedule: Schedule, revision: int) -> ScheduleView:
-    state = ""
-    if schedule.last_run and (found := await call.services.store.get(keys.run(schedule.last_run))):
-        state = decode(found.value, Run).state.value
-    return ScheduleView(
-        name=schedule.name,
-        pipeline=schedule.pipeline,
-        kind=schedule.kind,
-        cron=schedule.cron,
-        zone=schedule.zone,
-        at=schedule.at,
-        after=schedule.after,
-        parameters=schedule.parameters,
-        catch_up=schedule.catch_up,
-        paused=schedule.paused,
-        paused_by=schedule.paused_by,
-        paused_reason=schedule.paused_reason,
-        created=schedule.created,
-        created_by=schedule.created_by,
-        last_tick=schedule.last_tick,
-        last_run=schedule.last_run,
-        last_state=state,
-        next=() if schedule.paused else _next(schedule, call.services.clock.now(), AHEAD),
-        done=schedule.done,
-        message=schedule.message,
-        revision=revision,
-        when=_when(schedule),
-    )
+async def _edited(call: Call, name: str, body: PutSchedule, old: Schedule | None, now: datetime) -> Schedule:
+    """The schedule that a body means: what it does not mention stays as it was, or is as it is for a new one."""
+    plain = Schedule(name, body.pipeline, body.kind)
+    base = old or plain
 
+    def given(value: T | UnsetType, field: str, kept: Schedule = base) -> T:
+        return getattr(kept, field) if isinstance(value, UnsetType) else value
 
-def _asked(name: str, body: PutSchedule) -> Schedule:
-    """The schedule that a body asks for, as if there were none of that name."""
-    return Schedule(
+    zone = given(body.zone, "zone")
+    follows = base if base.kind == "after" and body.kind == "after" else plain
+    schedule = Schedule(
         name=name,
         pipeline=body.pipeline,
         kind=body.kind,
         cron=body.cron,
-        zone=body.zone,
-        at=_aware(body.at, body.zone),
+        zone=zone,
+        at=_aware(body.at, zone),
+        every=body.every,
         after=body.after,
-        parameters=body.parameters,
-        catch_up=body.catch_up,
+        condition=given(body.condition, "condition", follows),
+        join=given(body.join, "join", follows),
+        match=given(body.match, "match", follows),
+        parameters=given(body.parameters, "parameters"),
+        catch_up=given(body.catch_up, "catch_up"),
+        window=given(body.window, "window"),
+        overlap=given(body.overlap, "overlap"),
+        jitter=given(body.jitter, "jitter"),
+        start=_aware(given(body.start, "start"), zone),
+        end=_aware(given(body.end, "end"), zone),
+        skip=given(body.skip, "skip"),
+        deadline=given(body.deadline, "deadline"),
+        paused=base.paused,
+        paused_by=base.paused_by,
+        paused_reason=base.paused_reason,
+        paused_until=base.paused_until,
+        created=old.created if old else now,
+        created_by=old.created_by if old else call.who.name,
+        last_run=base.last_run,
+    )
+    same = old is not None and _same_times(old, schedule)
+    return replace(
+        schedule,
+        # other times count from now on; with the same ones, a tick that is due now must not be passed over
+        last_tick=base.last_tick if same else now,
+        met=base.met if same else {},
+        seen=base.seen if same else await _outputs(call, schedule),
     )
 
 
-def _when(schedule: Schedule) -> str:
-    if schedule.kind == "cron":
-        return describe([parse_cron(expression) for expression in schedule.cron], zone_of(schedule.zone))
-    return f"after {', '.join(schedule.after)}" if schedule.at is None else f"once at {schedule.at.isoformat()}"
+async def _outputs(call: Call, schedule: Schedule) -> dict[str, str]:
+    """What is there now of the outputs that a schedule waits for. Raises NotFound for what nobody writes."""
+    found: dict[str, str] = {}
+    for reference in schedule.after:
+        pipeline, _, output = reference.partition("/")
+        loaded = await call.services.catalogue.current(pipeline)
+        if not output:
+            continue
+        if output not in loaded.pipeline.outputs:
+            known = ", ".join(loaded.pipeline.outputs) or "none"
+            raise NotFound(f"{pipeline} has no output {output!r}", hint=f"its outputs: {known}")
+        kv = await call.services.store.get(keys.latest(pipeline))
+        entries = decode(kv.value, Latest).outputs.get(output) if kv else None
+        if entries:
+            found[reference] = digest(entries)
+    return found
 
 
-def _next(schedule: Schedule, now: datetime, count: int) -> tuple[datetime, ...]:
-    """The next firings, in UTC."""
-    if schedule.kind == "once":
-        return (schedule.at,) if schedule.at and schedule.at > now and not schedule.done else ()
-    if schedule.kind != "cron":
-        return ()
-    crons = [parse_cron(expression) for expression in schedule.cron]
-    until = now.replace(year=min(now.year + 6, 9999), day=min(now.day, 28))
-    return tuple(between(crons, zone_of(schedule.zone), now, until, count))
-
-
-def _same_times(old: Schedule, body: PutSchedule) -> bool:
-    at = _aware(body.at, body.zone)
-    return (old.kind, old.cron, old.zone, old.at, old.after) == (body.kind, body.cron, body.zone, at, body.after)
+def _same_times(old: Schedule, new: Schedule) -> bool:
+    return all(getattr(old, field) == getattr(new, field) for field in _TIMES)
 
 
 def _aware(at: datetime | None, zone: str) -> datetime | None:

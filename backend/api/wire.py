@@ -12,7 +12,8 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from backend.run.state import ArtifactRecord, Reason, RunState, StageState, Trigger
-from backend.schedule.model import CatchUp, Kind
+from backend.schedule.model import CatchUp, Condition, Join, Kind, Match, Overlap
+from backend.schedule.preview import Clash
 from backend.spec.finding import Finding
 from backend.spec.images import Image
 
@@ -216,40 +217,93 @@ class ScheduleView(Struct, frozen=True):
     message: str
     revision: int
     when: str
+    every: int = 0
+    condition: Condition = "succeeded"
+    join: Join = "any"
+    match: Match = "date"
+    window: int = 0
+    overlap: Overlap = ""
+    jitter: int = 0
+    start: datetime | None = None
+    end: datetime | None = None
+    skip: tuple[str, ...] = ()
+    deadline: str = ""
+    paused_until: datetime | None = None
+    due_by: datetime | None = None  # when the last run should have ended
+    late: bool = False  # the last run has not ended, or had not, by then
+    met: dict[str, tuple[str, ...]] = {}  # of those that must all end: date or time -> which have
+    warnings: tuple[str, ...] = ()  # what may surprise: in the answer to PUT and for one schedule, not in lists
 
 
 class PutSchedule(Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of PUT /schedules/{name}."""
+    """Body of PUT /schedules/{name}. What is left out stays as it is, but for when it fires: one of `cron`, `at`,
+    `every` (seconds) and `after` (pipelines, or outputs: pipeline/output). Spans are whole seconds.
+    """
 
     pipeline: str
     kind: Kind
     cron: tuple[str, ...] = ()
-    zone: str = "UTC"
+    zone: str | UnsetType = UNSET  # UTC, unless it has one
     at: datetime | None = None
     after: tuple[str, ...] = ()
-    parameters: dict[str, str] = {}
-    catch_up: CatchUp = "latest"
+    parameters: dict[str, str] | UnsetType = UNSET
+    catch_up: CatchUp | UnsetType = UNSET
+    every: int = 0
+    condition: Condition | UnsetType = UNSET
+    join: Join | UnsetType = UNSET
+    match: Match | UnsetType = UNSET
+    window: int | UnsetType = UNSET
+    overlap: Overlap | UnsetType = UNSET
+    jitter: int | UnsetType = UNSET
+    start: datetime | UnsetType | None = UNSET
+    end: datetime | UnsetType | None = UNSET
+    skip: tuple[str, ...] | UnsetType = UNSET
+    deadline: str | UnsetType = UNSET
 
 
 class FiringView(Struct, frozen=True):
-    """A moment at which a schedule would fire; `beside` are other pipelines that start in the same minute."""
+    """A moment at which a schedule would fire; `beside` are other pipelines that start in the same minute.
+
+    `clash` is with a run of the same schedule that will still be active then, as far as past runs tell.
+    """
 
     at: datetime
     beside: tuple[str, ...]
+    run: str = ""  # the id that its run will have
+    logical_time: datetime | None = None
+    starts: datetime | None = None  # with its jitter, and after what it waits for
+    ends: datetime | None = None
+    due_by: datetime | None = None
+    late: bool = False  # it will not have ended by then
+    clash: Clash = ""
+    environment: dict[str, str] = {}  # resolved; of the first 20 firings only
 
 
 class ForesightView(Struct, frozen=True):
-    """What a schedule would do if it were stored so. `when` is for people: every Monday at 06:00."""
+    """What a schedule does, or would do if it were stored so. `when` is for people: every Monday at 06:00.
+
+    Of an edit, `old` is when the schedule fires as it is stored; null if there is none of that name.
+    """
 
     when: str
     firings: tuple[FiringView, ...]
     turned: datetime | None = None  # the first firing after the zone's clocks are changed, if that is not far
+    name: str = ""
+    pipeline: str = ""
+    zone: str = "UTC"
+    typical: float | None = None  # seconds that a good run takes, the median of the newest ones
+    warnings: tuple[str, ...] = ()
+    message: str = ""  # why nothing, or nothing by the clock, is ahead
+    old: tuple[datetime, ...] | None = None
+    old_when: str = ""
+    old_zone: str = ""
 
 
 class PauseSchedule(Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of POST /schedules/{name}/pause."""
+    """Body of POST /schedules/{name}/pause. With `until` it goes on by itself then."""
 
     reason: str = ""
+    until: datetime | None = None
 
 
 class LogLineView(Struct, frozen=True):

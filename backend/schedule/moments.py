@@ -10,8 +10,9 @@ from backend.schedule.cron import parse_cron
 from backend.schedule.dates import parse_dates
 from backend.schedule.model import Schedule
 from backend.schedule.times import following
-from backend.schedule.zones import zone_of
+from backend.schedule.zones import changes_between, zone_of
 
+_NEAR = timedelta(days=2)
 _NEVER = timedelta(days=366 * 5)  # without a moment that counts for so long, none is looked for
 
 
@@ -47,6 +48,16 @@ def between(schedule: Schedule, after: datetime, until: datetime, limit: int | N
 def next_moment(schedule: Schedule, after: datetime) -> datetime | None:
     """Its first moment after `after`; None if there is none."""
     return next(upcoming(schedule, after), None)
+
+
+def may_fire(schedule: Schedule, minute: datetime) -> bool:
+    """Whether its moments may lie in that minute: at once, where `between` takes its time."""
+    if schedule.kind != "cron":
+        return schedule.kind != "after"
+    wall = minute.astimezone(zone_of(schedule.zone))
+    crons = map(parse_cron, schedule.cron)
+    near = changes_between(zone_of(schedule.zone), minute - _NEAR, minute + _NEAR)
+    return bool(near) or any(wall.minute in c.minutes and wall.hour in c.hours and c.on(wall.date()) for c in crons)
 
 
 def delay(schedule: Schedule, moment: datetime) -> timedelta:

@@ -17,6 +17,7 @@ from backend.schedule.walk import YEARS, walk
 from backend.schedule.zones import offset_at, quiet
 
 _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
+_QUARTER = timedelta(minutes=15)
 _AROUND = timedelta(days=2)  # how near to a change of the clocks it is walked
 _MONTH = timedelta(days=33)  # and where months are skipped, since that begins on the month's first day
 
@@ -64,9 +65,18 @@ def _next(cron: Cron, zone: ZoneInfo, moment: datetime) -> datetime | None:
             around = _AROUND if len(cron.months) == 12 else _MONTH
             if quiet(zone, moment - around, found + _AROUND):
                 return found
-        return walk(cron, zone, moment)
+        return _later(cron, zone, moment)
     except (OverflowError, ValueError):  # the calendar has an end
         return None
+
+
+def _later(cron: Cron, zone: ZoneInfo, moment: datetime) -> datetime | None:
+    """The walk's answer, but always after `moment`: where clocks are put back over midnight it may turn round."""
+    found, begin = walk(cron, zone, moment), moment
+    while found is not None and found <= moment:
+        begin += _QUARTER
+        found = walk(cron, zone, begin)
+    return found
 
 
 def _regular(cron: Cron, wall: datetime) -> datetime | None:

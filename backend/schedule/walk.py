@@ -83,17 +83,19 @@ class _Hand:
     def to_day(self, cron: Cron) -> bool:
         while not cron.on_day(self.wall):
             self._begin(self.wall.replace(hour=0, minute=0, second=0))
-            before = self.at
-            self._show(self.wall + timedelta(days=1))
-            if hour := self.wall.hour:  # its midnight does not exist
-                found = self.at + timedelta(hours=24 - hour if hour > 12 else -hour)
-                if found > before:
-                    self._set(found)
-                else:
-                    self.stalled = True  # Kubernetes' controller goes back here, and comes again, for ever
+            at, wall, days = self.at, self.wall, 1
+            self._to_midnight(wall + timedelta(days=days))
+            while self.at <= at:  # Kubernetes' controller stays here for ever
+                self.stalled, days = True, days + 1
+                self._to_midnight(wall + timedelta(days=days))
             if self.wall.day == 1:
                 return False
         return True
+
+    def _to_midnight(self, wall: datetime) -> None:
+        self._show(wall)
+        if hour := self.wall.hour:  # there is no such midnight, or it came from a day without one
+            self._set(self.at + timedelta(hours=24 - hour if hour > 12 else -hour))
 
     def to_hour(self, cron: Cron) -> bool:
         while self.wall.hour not in cron.hours:

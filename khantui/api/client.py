@@ -236,9 +236,9 @@ class Client:
         """Delete a schedule."""
         self.http.request("DELETE", f"/schedules/{_part(name)}")
 
-    def pause(self, name: str, reason: str = "") -> ScheduleView:
-        """Have a schedule start nothing until it is resumed."""
-        return self.http.send("POST", f"/schedules/{_part(name)}/pause", ScheduleView, PauseSchedule(reason))
+    def pause(self, name: str, reason: str = "", until: datetime | None = None) -> ScheduleView:
+        """Have a schedule start nothing until it is resumed, or until then."""
+        return self.http.send("POST", f"/schedules/{_part(name)}/pause", ScheduleView, PauseSchedule(reason, until))
 
     def resume(self, name: str) -> ScheduleView:
         """Have a paused schedule start runs again."""
@@ -248,6 +248,11 @@ class Client:
         """The next firings of a schedule, at most `count`."""
         page = self.http.get(f"/schedules/{_part(name)}/preview", Page, n=count)
         return msgspec.convert(page.items, list[datetime])
+
+    def foresight(self, name: str, count: int = 5, since: datetime | None = None) -> ForesightView:
+        """What a schedule will do."""
+        after = since.isoformat() if since else None
+        return self.http.get(f"/schedules/{_part(name)}/foresight", ForesightView, n=count, since=after)
 
     def foresee(self, name: str, body: PutSchedule) -> ForesightView:
         """What a schedule would do if it were stored so."""

@@ -39,7 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schedule": ("schedules", "Say when a pipeline runs."),
     "pause": ("schedules", "Pause schedules."),
     "resume": ("schedules", "Resume schedules."),
-    "preview": ("schedules", "Show the next firings of a schedule."),
+    "preview": ("preview", "Show the next firings of a schedule."),
     "events": ("events", "Follow what happens, one JSON object a line."),
     "images": ("images", "List the images that stages can name, or register more."),
     "doctor": ("doctor", "Say what this machine lacks, and what to do about it."),

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
-from typing import TYPE_CHECKING, Literal, cast
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from khantui.cli.command import command, pass_session
 from khantui.cli.complete import pipeline_names, schedule_names
 from khantui.cli.session import Session, note
-from khantui.errors import Failure, Misuse
+from khantui.errors import Failure
 
 if TYPE_CHECKING:
     from backend.api.wire import PutSchedule, ScheduleView
+    from backend.schedule.model import Kind
 
-CatchUp = Literal["none", "latest", "all"]
+_KINDS = {"cron": "cron", "once": "at", "every": "every", "after": "after"}  # kind -> the option that says it
 SHOWN = 5  # firings after a schedule was made
 
 
@@ -44,85 +45,138 @@ def schedules(session: Session, pipeline: str | None) -> None:
 @click.option(
     "--cron", multiple=True, metavar="EXPR", help="Repeatedly: minute hour day month weekday. May be repeated."
 )
-@click.option("--tz", "zone", default="UTC", metavar="ZONE", help="The time zone of --cron and --at: Europe/Berlin, …")
+@click.option("--tz", "zone", metavar="ZONE", help="The time zone of all that is said here: Europe/Berlin, … (UTC)")
 @click.option("--at", metavar="TIME", help="Once: 2026-11-23T06:00.")
+@click.option("--every", metavar="SPAN", help="Again and again after a span of time, counted from --start: 90m.")
 @click.option(
-    "--after", multiple=True, metavar="PIPELINE", shell_complete=pipeline_names, help="After each good run of it."
+    "--after",
+    multiple=True,
+    metavar="PIPELINE[/OUTPUT]",
+    shell_complete=pipeline_names,
+    help="After each good run of it, or after one that has changed its output.",
+)
+@click.option(
+    "--on", "condition", type=click.Choice(["succeeded", "failed", "ended"]), help="After runs that ended so."
+)
+@click.option("--all", "join", flag_value="all", default=None, help="Once all that --after names have.")
+@click.option("--any", "join", flag_value="any", help="Whenever one of them has (the default).")
+@click.option(
+    "--match",
+    type=click.Choice(["date", "time", "latest"]),
+    help="With --all: runs of the same logical date or time belong together, or whatever is the latest.",
 )
 @click.option("-p", "--parameter", "parameters", multiple=True, metavar="K=V", help="The value of a parameter.")
 @click.option(
     "--catch-up",
     type=click.Choice(["none", "latest", "all"]),
-    default="latest",
-    help="Which of the firings missed while the daemon was down are made up for.",
-    show_default=True,
+    help="Which of the firings missed while the daemon was down are made up for (latest).",
 )
+@click.option("--window", metavar="SPAN", help="Make up for none that is older: 2d.")
+@click.option(
+    "--overlap",
+    type=click.Choice(["pipeline", "queue", "skip", "replace"]),
+    help="What a firing does while a run of the schedule is active (what the pipeline's concurrency says).",
+)
+@click.option("--jitter", metavar="SPAN", help="Start up to so long later, each time another while: 5m.")
+@click.option("--start", metavar="TIME", help="Fire nothing before: 2026-12-01.")
+@click.option("--end", metavar="TIME", help="Nor after: 2026-12-31 (that day included).")
+@click.option("--skip", multiple=True, metavar="DAY", help="2026-12-25, FROM..TO, 12-25 (every year) or @FILE of them.")
+@click.option("--deadline", metavar="TIME", help="When a run must have ended: 07:00, 07:00+1d, or after a span: 2h.")
 @click.option("--name", "own", metavar="S", help="The schedule's own name; the pipeline's by default.")
+@click.option("--dry-run", is_flag=True, help="Show what it would do, beside what it does now; change nothing.")
 @click.option("--remove", is_flag=True, help="Remove the schedule instead.")
 @pass_session
-def schedule(
-    session: Session,
-    pipeline: str,
-    cron: tuple[str, ...],
-    zone: str,
-    at: str | None,
-    after: tuple[str, ...],
-    parameters: tuple[str, ...],
-    catch_up: str,
-    own: str | None,
-    remove: bool,
-) -> None:
+def schedule(session: Session, /, pipeline: str, own: str | None, remove: bool, dry_run: bool, **given: Any) -> None:
     """Say when the pipeline NAME runs: repeatedly, once, or after other pipelines.
+
+    Of a schedule that there is (--name), what is not mentioned stays as it is; "" takes a policy away.
 
     Example: khantui schedule weekly-learners --cron '0 6 * * MON' --tz Europe/Berlin
     """
     if remove:
         _remove(session, own or pipeline)
         return
-    if [bool(cron), bool(at), bool(after)].count(True) != 1:
-        raise click.UsageError("say when: one of --cron EXPR, --at TIME or --after PIPELINE")
-    body = _body(pipeline, cron, zone, at, after, parameters, cast("CatchUp", catch_up))
-    name = own or _free_name(session, body)
-    made = session.client.put_schedule(name, body)
+    times = [bool(given[kind]) for kind in ("cron", "at", "every", "after")].count(True)
+    if times > 1:
+        raise click.UsageError("say when: one of --cron EXPR, --at TIME, --every SPAN or --after PIPELINE")
+    if times == 0 and not any(given.values()):
+        raise click.UsageError("say when: --cron EXPR, --at TIME, --every SPAN or --after PIPELINE")
+    old = _existing(session, own or pipeline) if own or times == 0 or dry_run else None
+    if times == 0 and old is None:
+        raise click.UsageError(
+            f"there is no schedule {own or pipeline} to change: say when it runs, with --cron, --at, --every or --after"
+        )
+    body = _body(pipeline, given, old)
+    if dry_run:
+        _dry_run(session, own or pipeline, body)
+        return
+    made = session.client.put_schedule(own or (_free_name(session, body) if times else pipeline), body)
     session.show_one(made, lambda s: _firings(session, s), lambda s: s.name)
 
 
-def _body(
-    pipeline: str,
-    cron: tuple[str, ...],
-    zone: str,
-    at: str | None,
-    after: tuple[str, ...],
-    parameters: tuple[str, ...],
-    catch_up: CatchUp,
-) -> PutSchedule:
+def _existing(session: Session, name: str) -> ScheduleView | None:
+    try:
+        return session.client.schedule(name)
+    except Failure as failure:
+        if failure.code != "not-found":
+            raise
+        return None
+
+
+def _dry_run(session: Session, name: str, body: PutSchedule) -> None:
+    from khantui.cli.preview import show_preview
+
+    seen = session.client.foresee(name, body)
+    if session.for_people:
+        show_preview(session, seen)
+    else:
+        session.show_one(seen, lambda _: (), lambda s: s.name)
+
+
+def _body(pipeline: str, given: dict[str, Any], old: ScheduleView | None) -> PutSchedule:
+    """What was said, for the daemon; of a schedule that is changed, when it fires stays unless it was said."""
+    from msgspec import UNSET
+
     from backend.api.wire import PutSchedule
     from khantui.cli.run import pairs
+    from khantui.cli.when import days_of, moment_of, seconds_of
 
+    zone = given["zone"] or (old.zone if old else "UTC")
+
+    def moment(text: str | None, last: bool = False) -> Any:
+        return UNSET if text is None else moment_of(text, zone, last=last) if text else None
+
+    def span(option: str) -> Any:
+        text = given[option]
+        return UNSET if text is None else seconds_of(text, f"--{option}")
+
+    def unless(value: Any, nothing: Any = None) -> Any:
+        return UNSET if value == nothing else value
+
+    overlap = given["overlap"]
+    kind = next((k for k, option in _KINDS.items() if given[option]), old.kind if old else "cron")
+    same = old if not any(given[option] for option in _KINDS.values()) else None
     return PutSchedule(
-        pipeline=pipeline,
-        kind="cron" if cron else "once" if at else "after",
-        cron=cron,
-        zone=zone,
-        at=_moment(at, zone) if at else None,
-        after=after,
-        parameters=pairs(parameters),
-        catch_up=catch_up,
+        pipeline=pipeline if same is None else same.pipeline,
+        kind=cast("Kind", kind),
+        cron=same.cron if same else given["cron"],
+        zone=unless(given["zone"]),
+        at=same.at if same else moment_of(given["at"], zone) if given["at"] else None,
+        every=same.every if same else seconds_of(given["every"] or "", "--every"),
+        after=same.after if same else given["after"],
+        condition=unless(given["condition"]),
+        join=unless(given["join"]),
+        match=unless(given["match"]),
+        parameters=pairs(given["parameters"]) if given["parameters"] else UNSET,
+        catch_up=unless(given["catch_up"]),
+        window=span("window"),
+        overlap=UNSET if overlap is None else "" if overlap == "pipeline" else overlap,
+        jitter=span("jitter"),
+        start=moment(given["start"]),
+        end=moment(given["end"], last=True),
+        skip=days_of(given["skip"]) if given["skip"] else UNSET,
+        deadline=unless(given["deadline"]),
     )
-
-
-def _moment(text: str, zone: str) -> datetime:
-    """The moment that `text` means in `zone`. Raises Misuse."""
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise Misuse(f"{text!r} is no time that I understand", "write 2026-11-23T06:00") from None
-    try:
-        return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise Misuse(f"there is no time zone {zone!r}", "e.g. Europe/Berlin or UTC") from None
 
 
 def _free_name(session: Session, body: PutSchedule) -> str:
@@ -136,10 +190,13 @@ def _free_name(session: Session, body: PutSchedule) -> str:
 
 
 def _same(view: ScheduleView, body: PutSchedule) -> bool:
-    return not view.done and all(
-        getattr(view, field) == getattr(body, field)
-        for field in ("pipeline", "kind", "cron", "zone", "at", "after", "parameters")
-    )
+    """Whether a schedule is what is asked for: what was not mentioned is as it may be."""
+    from msgspec import UNSET
+
+    fields = ("pipeline", "kind", "cron", "zone", "at", "every", "after", "condition", "join", "parameters")
+    defaults = {"zone": "UTC", "condition": "succeeded", "join": "any", "parameters": {}}
+    asked = {f: v if (v := getattr(body, f)) is not UNSET else defaults[f] for f in fields}
+    return not view.done and all(getattr(view, field) == value for field, value in asked.items())
 
 
 def _remove(session: Session, name: str) -> None:
@@ -150,6 +207,7 @@ def _remove(session: Session, name: str) -> None:
 
 
 def _firings(session: Session, view: ScheduleView) -> Iterator[str]:
+    from khantui.cli.preview import moment_lines
     from khantui.render.rows import schedule_when
     from khantui.render.text import visible
 
@@ -159,22 +217,8 @@ def _firings(session: Session, view: ScheduleView) -> Iterator[str]:
     if view.paused:
         yield f"  paused; resume it: khantui resume {visible(view.name)}"
     yield from moment_lines(view.next[:SHOWN], view.zone, session.now)
-
-
-def moment_lines(moments: tuple[datetime, ...] | list[datetime], zone: str, now: datetime) -> Iterator[str]:
-    """Firings in the schedule's zone and in UTC, with a word where the offset changes."""
-    from zoneinfo import ZoneInfo
-
-    from khantui.render.moments import ago
-
-    before = None
-    for moment in moments:
-        local = moment.astimezone(ZoneInfo(zone))
-        offset = local.utcoffset()
-        changed = "  ~ the clocks have changed" if before is not None and offset != before else ""
-        utc = "" if zone == "UTC" else f"  ({moment.astimezone(ZoneInfo('UTC')):%H:%M} UTC)"
-        yield f"  {local:%a %Y-%m-%d %H:%M}{utc}  {ago(moment, now)}{changed}"
-        before = offset
+    for warning in view.warnings:
+        note(f"! {visible(warning)}")
 
 
 def _each(session: Session, names: tuple[str, ...], change: Callable[[str], ScheduleView]) -> None:
@@ -199,13 +243,24 @@ def _each(session: Session, names: tuple[str, ...], change: Callable[[str], Sche
 @command("pause", short_help="Pause schedules.")
 @click.argument("names", nargs=-1, required=True, metavar="S…", shell_complete=schedule_names)
 @click.option("--reason", default="", metavar="TEXT", help="Why, for whoever wonders.")
+@click.option("--until", metavar="TIME", help="Go on by itself then: 2026-12-01, in UTC; or after a span: 2h.")
 @pass_session
-def pause(session: Session, names: tuple[str, ...], reason: str) -> None:
+def pause(session: Session, names: tuple[str, ...], reason: str, until: str | None) -> None:
     """Have each schedule S start nothing until it is resumed.
 
-    Example: khantui pause monday-6 --reason 'the source is being moved'
+    Example: khantui pause monday-6 --reason 'the source is being moved' --until 2026-12-01
     """
-    _each(session, names, lambda name: session.client.pause(name, reason))
+    moment = _until(until, session.now) if until else None
+    _each(session, names, lambda name: session.client.pause(name, reason, moment))
+
+
+def _until(text: str, now: datetime) -> datetime:
+    """A moment, or so much later than now."""
+    from khantui.cli.when import moment_of, seconds_of
+
+    if text[:4].isdigit():
+        return moment_of(text, "UTC")
+    return now + timedelta(seconds=seconds_of(text, "--until"))
 
 
 @command("resume", short_help="Resume schedules.")
@@ -217,29 +272,3 @@ def resume(session: Session, names: tuple[str, ...]) -> None:
     Example: khantui resume monday-6
     """
     _each(session, names, session.client.resume)
-
-
-@command("preview", short_help="Show the next firings of a schedule.")
-@click.argument("name", metavar="S", shell_complete=schedule_names)
-@click.option("-n", "count", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many.")
-@pass_session
-def preview(session: Session, name: str, count: int) -> None:
-    """Show the next firings of the schedule S, in its time zone and in UTC.
-
-    Example: khantui preview monday-6 -n 20
-    """
-    view = session.client.schedule(name)
-    moments = session.client.preview(name, count)
-    if session.for_people:
-        for line in moment_lines(moments, view.zone, session.now):
-            click.echo(line)
-        if not moments:
-            from khantui.render.rows import schedule_when
-
-            note(f"{name} runs {schedule_when(view)}: no time is known ahead")
-        return
-    if session.output == "name":
-        for moment in moments:
-            click.echo(moment.isoformat())
-        return
-    session.show(moments, [], str)

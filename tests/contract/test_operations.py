@@ -126,6 +126,14 @@ async def _schedules(api: Service) -> None:
     assert foreseen["when"] == made["when"]
     foreseen = (await api.ask("POST", "/schedules/dawn/preview", body)).json()
     assert [(f["at"], f["beside"]) for f in foreseen["firings"]] == [(at, []) for at in made["next"]]
+    edited = body | {"cron": ["30 2 * * *"], "deadline": "07:00"}
+    foreseen = (await api.ask("POST", "/schedules/dawn/preview", edited, n="3")).json()
+    assert (len(foreseen["old"]), foreseen["old_when"]) == (3, "every day at 06:00 (Europe/Berlin)")
+    assert any("does not exist" in warning for warning in foreseen["warnings"])
+    assert foreseen["firings"][0]["due_by"] == foreseen["firings"][0]["at"].replace("T01:30", "T06:00")
+    foreseen = (await api.ask("GET", "/schedules/dawn/foresight", n="2", since="2030-07-01T00:00:00Z")).json()
+    assert [f["logical_time"] for f in foreseen["firings"]] == [f"2030-07-0{n}T06:00:00+02:00" for n in (1, 2)]
+    await api.ask("GET", "/schedules/dawn/foresight", since="tomorrow", status=400)
     never = await api.ask("POST", "/schedules/dusk/preview", body | {"cron": ["0 6 30 2 *"]}, status=400)
     assert "never fires" in never.json()["title"]
     assert [s["name"] for s in (await api.ask("GET", "/schedules")).json()["items"]] == ["dawn"]  # nothing was stored

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from khantui.cli.preview import moment_lines
 from khantui.cli.runs import language
-from khantui.cli.schedules import moment_lines
 from khantui.errors import Misuse
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
