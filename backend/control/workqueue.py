@@ -49,7 +49,10 @@ class WorkQueue:
                 await self._act(name)
                 self._failed.pop(name, None)
             except KhanError as error:
-                self._later(name, error)
+                pause = self._later(name)
+                log.warning("%s: %s; again in %.1f s", name, error.message, pause)
+            except Exception:  # one thing's mishap must not stop the others
+                log.exception("%s: again in %.1f s", name, self._later(name))
             finally:
                 self._busy.discard(name)
                 self._wake.set()
@@ -63,13 +66,14 @@ class WorkQueue:
             self._wake.clear()
             await self._wake.wait()
 
-    def _later(self, name: str, error: KhanError) -> None:
+    def _later(self, name: str) -> float:
+        """Have it tried again: in how many seconds."""
         failures = self._failed[name] = self._failed.get(name, 0) + 1
-        pause = min(_FIRST_PAUSE * 2 ** min(failures - 1, 16), _LONGEST_PAUSE)
-        log.warning("%s: %s; again in %.1f s", name, error.message, pause)
+        pause = min(_FIRST_PAUSE * 2.0 ** min(failures - 1, 16), _LONGEST_PAUSE)
         if alarm := self._alarms.pop(name, None):
             alarm.cancel()
         self._alarms[name] = asyncio.get_running_loop().call_later(pause, self._ring, name)
+        return pause
 
     def _ring(self, name: str) -> None:
         self._alarms.pop(name, None)

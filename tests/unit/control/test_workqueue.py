@@ -83,7 +83,7 @@ async def test_what_fails_is_tried_again() -> None:
         nonlocal tries
         tries += 1
         if tries < 3:
-            raise ClusterUnavailable("away")
+            raise ClusterUnavailable("away") if tries == 1 else RuntimeError("a mistake")
         done.set()
 
     async with working(act) as queue:
