@@ -192,11 +192,11 @@ async def test_times_are_those_of_the_container(cluster: Cluster, kube: Kube, tm
 
 
 def test_a_follower_that_is_killed_again_and_again(cluster: Cluster, tmp_path: Path) -> None:
-    name = begin(cluster, COUNT.format(n=6000, pause="[ $((i % 100)) != 0 ] || sleep 0.2"))
+    name = begin(cluster, COUNT.format(n=6000, pause="[ $((i % 50)) != 0 ] || sleep 0.25"))
     chance = random.Random(7)
     kills = 0
     process = follower(cluster, tmp_path, name)
-    while process.poll() is None and kills < 15:
+    while process.poll() is None and kills < 8:
         grows(tmp_path, 1, process)
         time.sleep(chance.random() * 0.4)
         if process.poll() is None:
@@ -205,7 +205,7 @@ def test_a_follower_that_is_killed_again_and_again(cluster: Cluster, tmp_path: P
             kills += 1
             process = follower(cluster, tmp_path, name)
     assert process.wait(120) == 0
-    assert kills > 5
+    assert kills > 1
     assert numbered(tmp_path) == list(range(1, 6001))
 
 

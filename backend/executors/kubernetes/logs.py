@@ -125,6 +125,7 @@ class Followed:
         self.pod = pod
         self.task: asyncio.Task[None] | None = None
         self.grown = asyncio.Event()
+        self.streaming = False  # the follower is being answered
         self.ended_well = False  # the follower's last answer came to its end
 
     async def stop(self) -> None:
@@ -199,11 +200,15 @@ class ContainerLogs:
             before = followed.copy.position
             try:
                 async with self._places:
+                    followed.streaming = True
                     await self._read(followed, part, follow=True)
                 followed.ended_well = True
             except (ClusterError, LogTrouble, LogUnwritable) as error:
                 followed.ended_well = False
                 log.info("the log of %s: %s; again in %.1f s", followed.copy.key, error, pause)
+            finally:
+                followed.streaming = False
+                followed.grown.set()
             if followed.copy.position != before:
                 pause = _FIRST_PAUSE
             await asyncio.sleep(pause)
@@ -266,7 +271,7 @@ class ContainerLogs:
 
     async def _caught_up(self, followed: Followed, last: Last | None) -> None:
         """Let the follower go on for as long as it gets anywhere, up to the last entry."""
-        while not (last and followed.copy.at(last)) and followed.task and not followed.ended_well:
+        while followed.streaming and not (last and followed.copy.at(last)):
             followed.grown.clear()
             try:
                 await asyncio.wait_for(followed.grown.wait(), CATCH_UP)
@@ -293,7 +298,6 @@ class ContainerLogs:
                     followed.grown.set()
                 if answer.trouble:
                     raise LogTrouble(answer.trouble)
-        followed.grown.set()
         return not answer.seeking
 
     async def _last(self, pod: str, part: int) -> Last | None:
