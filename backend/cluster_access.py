@@ -7,6 +7,8 @@ import os
 
 from msgspec import Struct
 
+from backend import __version__
+
 REGISTRY = "ghcr.io/khantui"
 
 
@@ -19,6 +21,7 @@ class ClusterAccess(Struct, frozen=True):
     volume: str = ""  # CLAIM or CLAIM/FOLDER: the volume that holds the data folder
     artifacts_secret: str = ""  # a Secret with the credentials of the artifact store
     registry: str = REGISTRY  # where the project's own images are
+    image_version: str = __version__  # their tag
     stager_image: str = ""
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
@@ -43,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text("volume", "CLAIM[/FOLDER]", "the PersistentVolumeClaim that holds the data folder, and where in it")
     text("artifacts-secret", "NAME", "a Secret whose keys are variables with credentials for --artifacts")
     text("registry", "PREFIX", "where the images of short names are: PREFIX/khantui-python (%(default)s)", REGISTRY)
+    text("image-version", "TAG", "the tag of those images (%(default)s)", __version__)
     text("stager-image", "IMAGE", "what moves artifacts to and from the store, instead of PREFIX/khantui-stager")
     text("pull-policy", "POLICY", "imagePullPolicy of stages that say none (%(default)s)", "IfNotPresent")
     texts("pull-secret", "PULL_SECRETS", "NAME", "a Secret with the registry's credentials, for stages that say none")
@@ -64,6 +68,7 @@ def read(parser: argparse.ArgumentParser, given: argparse.Namespace) -> ClusterA
         volume=given.volume.strip("/"),
         artifacts_secret=given.artifacts_secret,
         registry=given.registry.rstrip("/"),
+        image_version=given.image_version,
         stager_image=given.stager_image,
         pull_policy=given.pull_policy,
         pull_secrets=tuple(given.pull_secret),

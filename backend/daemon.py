@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from backend import __version__
 from backend.api.app import create_app, create_probes
 from backend.api.doors import Way, open_doors
 from backend.api.identity import Login
@@ -229,7 +228,7 @@ class Daemon:
 
         executor = self._executor
         assert isinstance(executor, KubernetesExecutor)
-        image = reference(IMAGES["shell"], self._config.cluster.registry, __version__)
+        image = reference(IMAGES["shell"], self._config.cluster.registry, self._config.cluster.image_version)
         return CronJobs(
             executor.kube,
             self._store,
@@ -256,6 +255,8 @@ class Daemon:
             accounts=tuple(account.partition("=")[0] for account in self._config.cluster.accounts),
             cluster_requests=self._executor.requests,
             registry=self._config.cluster.registry,
+            image_version=self._config.cluster.image_version,
+            held_images=self._executor.held_images,
             images=self._images,
             missing=self._executor.missing_tools,
             slots=self._config.slots,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.responses import Response
 
-from backend import __version__
 from backend.api import cursor
 from backend.api.call import Call, answer
 from backend.api.operations import PAGING, operation
 from backend.api.wire import ImageView, Page, PutImage
 from backend.errors import InvalidRequest, NotFound
+from backend.executors.base import HeldImage
 from backend.spec.images import Image, mistakes, reference
 from backend.store import keys
 from backend.store.base import Condition, Delete, Put
@@ -20,15 +22,15 @@ from backend.store.records import RegisteredImage
 @operation("GET", "/images", answer=Page, items=ImageView, query=PAGING)
 async def list_images(call: Call) -> Response:
     """Images that stages can name, and whether they can run here"""
-    images, missing = call.services.images, call.services.missing()
-    views = [_view(call, image, missing.get(name, "")) for name, image in images.items()]
+    images, missing, held = call.services.images, call.services.missing(), await call.services.held_images()
+    views = [_view(call, image, missing.get(name, ""), held) for name, image in images.items()]
     return answer(cursor.part(call, views, images.revision))
 
 
 @operation("GET", "/images/{name}", answer=ImageView)
 async def get_image(call: Call) -> Response:
     """One image"""
-    return answer(_named(call, call.name()))
+    return answer(await _named(call, call.name()))
 
 
 @operation("PUT", "/images/{name}", body=PutImage, answer=ImageView, role="admin")
@@ -50,11 +52,11 @@ async def put_image(call: Call) -> Response:
     for _ in range(5):
         found = await services.store.get(keys.image(name))
         condition = Condition(keys.image(name), modified=found.modified if found else 0)
-        view = _view(call, image, "", record)
+        view = _view(call, image, "", {}, record)
         change = Put(keys.image(name), encode(record))
         if await call.commit([condition], [change], name, answer=view, container=body.container) is not None:
             await services.images.load()
-            return answer(_named(call, name))
+            return answer(await _named(call, name))
     raise call.conflict(f"image {name}")
 
 
@@ -73,17 +75,20 @@ async def delete_image(call: Call) -> Response:
     return Response(status_code=204)
 
 
-def _named(call: Call, name: str) -> ImageView:
+async def _named(call: Call, name: str) -> ImageView:
     services = call.services
     if name not in services.images:
         raise NotFound(f"there is no image {name!r}", hint="khantui images lists them")
-    return _view(call, services.images[name], services.missing().get(name, ""))
+    return _view(call, services.images[name], services.missing().get(name, ""), await services.held_images())
 
 
-def _view(call: Call, image: Image, reason: str, record: RegisteredImage | None = None) -> ImageView:
+def _view(
+    call: Call, image: Image, reason: str, held: Mapping[str, HeldImage], record: RegisteredImage | None = None
+) -> ImageView:
     services = call.services
     record = record or services.images.registered(image.name)
-    container = reference(image, services.registry, __version__)
+    container = reference(image, services.registry, services.image_version)
+    there = held.get(container)
     executors = [name for name, can in (("sandbox", image.tools), ("kubernetes", container)) if can]
     return ImageView(
         name=image.name,
@@ -96,6 +101,8 @@ def _view(call: Call, image: Image, reason: str, record: RegisteredImage | None 
         tools=image.tools,
         holds=image.holds,
         executors=tuple(executors),
+        digest=there.digest if there else container.partition("@")[2],
+        size=there.size if there else None,
         registered=record.at if record else None,
         registered_by=record.by if record else "",
     )

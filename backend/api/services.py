@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from backend import __version__
 from backend.api.identity import Login
 from backend.api.metrics import Metrics
 from backend.artifacts import ArtifactStore, CodeStore
 from backend.clock import Clock
+from backend.cluster_access import REGISTRY
+from backend.executors.base import HeldImage
 from backend.layout import Layout
 from backend.logs import LogStore
-from backend.spec.images import REGISTRY
 from backend.store.base import Store
 from backend.store.catalogue import Catalogue
 from backend.store.feed import Feed
@@ -25,6 +27,10 @@ class Lease:
 
     id: int = 0
     until: float = 0.0
+
+
+async def _none_held() -> Mapping[str, HeldImage]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Services:
     slots: int
     leader: Callable[[], bool]
     registry: str = REGISTRY  # where the project's own container images are
+    image_version: str = __version__  # their tag
+    held_images: Callable[[], Awaitable[Mapping[str, HeldImage]]] = _none_held  # what the cluster's nodes have
     accounts: tuple[str, ...] = ()  # service accounts that pipelines can name
     cluster_requests: Callable[[], Mapping[tuple[str, str], int]] = dict  # by verb and kind, since the start
     metrics: Metrics = field(default_factory=Metrics)

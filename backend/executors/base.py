@@ -78,6 +78,13 @@ class Observation(Struct, frozen=True):
     message: str = ""  # for people: "exit 1", "killed by SIGKILL"; of one that waits: what for
 
 
+class HeldImage(Struct, frozen=True):
+    """A container image, as a machine of a cluster has it."""
+
+    size: int  # bytes
+    digest: str = ""  # "sha256:…"; of one that came from no registry none is known
+
+
 class Executor(Protocol):
     """Runs attempts."""
 
@@ -117,6 +124,10 @@ class Executor(Protocol):
 
     def requests(self) -> Mapping[tuple[str, str], int]:
         """How many requests were sent to a cluster, if it uses one: ("create", "jobs") -> 3."""
+        ...
+
+    async def held_images(self) -> Mapping[str, HeldImage]:
+        """The container images that a cluster's machines have, by reference; as far as that can be known."""
         ...
 
     async def close(self) -> None:

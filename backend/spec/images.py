@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-REGISTRY = "ghcr.io/khantui"  # where the images of images/ are, unless a daemon is told otherwise
-
 
 class Image(Struct, frozen=True):
     """An image by its short name.

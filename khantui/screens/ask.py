@@ -7,6 +7,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Select, Static
 
@@ -112,7 +113,8 @@ class Trigger(ModalScreen[StartRun | None]):
         if isinstance(choices, list) and choices:
             texts = [str(choice) for choice in choices]
             value = default if default in texts else texts[0]
-            return Select([(t, t) for t in texts], value=value, allow_blank=False, id=identifier, compact=True)
+            options = [(Content(visible(text)), text) for text in texts]  # never markup
+            return Select(options, value=value, allow_blank=False, id=identifier, compact=True)
         return Input(default, placeholder="required" if "default" not in declared else "", id=identifier, compact=True)
 
     def on_mount(self) -> None:

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Label, Select, SelectionList, Static, TextArea
 
@@ -53,7 +54,7 @@ class Field(Vertical):
         elif asked.kind == "choice":
             known = [value for _, value in asked.choices]
             extra = [] if asked.value in known or not asked.value else [(str(asked.value), str(asked.value))]
-            options = [*((visible(shown), value) for shown, value in asked.choices), *extra]
+            options = [(Content(visible(shown)), value) for shown, value in [*asked.choices, *extra]]  # never markup
             yield Select(options, value=str(asked.value) if asked.value else Select.NULL, compact=True)
         else:
             chosen = set(asked.value)

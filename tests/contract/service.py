@@ -97,6 +97,7 @@ class Service(World):
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(feed.run())]
             await feed.started.wait()
+            await images.load()
             app = create_app(services)
             serving = serve(app, app, open_doors(socket, Listening()), ready.set)
             running.append(tasks.create_task(serving))

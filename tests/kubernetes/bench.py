@@ -13,13 +13,13 @@ import pytest
 from msgspec.structs import replace
 
 from backend.clock import SystemClock
+from backend.cluster_access import REGISTRY
 from backend.executors.base import AttemptKey, AttemptSpec, Observation
 from backend.executors.kubernetes import KubernetesExecutor, Settings, SharedVolume
 from backend.executors.kubernetes.names import job_name
 from backend.kube import Connection, Kube, connect
 from backend.layout import Layout
 from backend.run.ids import new_id
-from backend.spec.images import REGISTRY
 from backend.spec.model import Resources
 from tests.kubernetes.cluster import Cluster, kubectl, version
 

@@ -84,3 +84,18 @@ def test_a_schedule_is_a_cronjob(daemon: Daemon, confined: Cluster) -> None:
     assert len(confined.items("cronjobs")) == 1
     assert daemon.http.delete("/schedules/often").status_code < 300
     confined.kubectl("wait", "--for=delete", "cronjobs", "--all", "--timeout=30s")
+
+
+def test_registered_images_run(daemon: Daemon) -> None:
+    listed = {image["name"]: image for image in daemon.http.get("/images").json()["items"]}
+    assert listed["shell"]["available"]
+    assert listed["shell"]["size"] > 50_000_000  # it has just been used, or will be: nodes list what they have
+    mine = {"container": listed["shell"]["container"], "interpreter": ["awk", "-f"], "suffix": ".awk"}
+    made = daemon.http.put("/images/lines", json=mine).json()
+    assert (made["executors"], made["size"]) == (["kubernetes"], listed["shell"]["size"])
+    daemon.apply("mine", stages={"a": {"image": "lines", "script": 'BEGIN { print "said by awk" }'}})
+    run_id = daemon.run("mine")
+    assert daemon.ended(run_id, limit=120)["state"] == "succeeded"
+    assert daemon.log(run_id, "a") == ["said by awk"]
+    tools = daemon.http.put("/images/mine", json={"tools": ["awk"]}).json()
+    assert (tools["available"], tools["reason"]) == (False, "there is no container image for it")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Select
 
 from khantui.screens.ask import Confirm, Line, Trigger
 from khantui.screens.editor import Editor
@@ -301,6 +302,25 @@ async def test_the_form_says_what_is_wrong_beside_the_field(desk: Desk) -> None:
         await until(pilot, lambda: "stage-1" in shown(app) and "what it is written in" in shown(app))
         await pilot.press("escape")
         await until(pilot, lambda: "the draft is kept" in told(app))
+
+
+async def test_a_stage_can_be_written_in_an_image_that_was_registered(desk: Desk) -> None:
+    image = {"container": "ghcr.io/example/dbt:1.9", "description": "dbt with [/b] [red]our[/] profiles"}
+    desk.do(desk.ask("PUT", "/images/dbt", image))
+    app = desk.app("new")
+    try:
+        async with app.run_test(size=WIDE) as pilot:
+            await until(pilot, lambda: isinstance(app.screen, Editor) and "nothing to find fault with" in shown(app))
+            await pilot.press("f5")
+            await until(pilot, lambda: "what it is written in" in shown(app))
+            app.screen.query_one(Select).focus()
+            await pilot.press("enter", "end", "enter")
+            await until(pilot, lambda: "dbt · dbt with [/b] [red]our[/] profiles" in shown(app))
+            assert "✖ 1 error" in shown(app)  # that it has no script; the image is known
+            await pilot.press("f3")
+            await until(pilot, lambda: '"image": "dbt"' in shown(app))
+    finally:
+        desk.do(desk.ask("DELETE", "/images/dbt"))
 
 
 async def test_themes(desk: Desk) -> None:

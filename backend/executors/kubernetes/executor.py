@@ -25,10 +25,11 @@ from backend.errors import (
     ObjectExists,
     ObjectMissing,
 )
-from backend.executors.base import AttemptKey, AttemptSpec, Observation
+from backend.executors.base import AttemptKey, AttemptSpec, HeldImage, Observation
 from backend.executors.kubernetes import names, words
 from backend.executors.kubernetes.capacity import Capacity
 from backend.executors.kubernetes.manifest import job
+from backend.executors.kubernetes.node_images import NodeImages
 from backend.executors.kubernetes.objects import Event, Job, Pod
 from backend.executors.kubernetes.reading import Ended, Need, Runs, Unknown, Waits, read
 from backend.executors.kubernetes.settings import Settings, SharedVolume
@@ -87,6 +88,7 @@ class KubernetesExecutor:
         self._logs = logs
         self._images = images
         self._capacity = Capacity(kube)
+        self._node_images = NodeImages(kube)
         self._tracked: dict[str, Tracked] = {}  # by the Job's name
         self._seen: dict[str, Seen] = {}  # by the Job's name
         self._said: list[Observation] = []
@@ -164,6 +166,10 @@ class KubernetesExecutor:
     def requests(self) -> Mapping[tuple[str, str], int]:
         """How many requests were sent to the cluster, by verb and kind."""
         return self.kube.requests.sent
+
+    async def held_images(self) -> Mapping[str, HeldImage]:
+        """The container images that the cluster's nodes have, where they may be read."""
+        return await self._node_images.held()
 
     async def close(self) -> None:
         """Let go. Attempts that run go on running."""

@@ -126,10 +126,18 @@ class Event(Object, frozen=True, rename="camel"):
     message: str = ""
 
 
+class NodeImage(Struct, frozen=True, rename="camel"):
+    """A container image that a node has, by all its names; one that lost its last name has none."""
+
+    names: list[str] | None = None
+    size_bytes: int = 0
+
+
 class NodeStatus(Struct, frozen=True):
     """What a node has."""
 
     allocatable: dict[str, str] = {}
+    images: list[NodeImage] = []
 
 
 class Node(Object, frozen=True):

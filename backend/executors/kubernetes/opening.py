@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
-from backend import __version__
 from backend.clock import Clock
 from backend.cluster_access import ClusterAccess
 from backend.errors import ExecutorError
@@ -47,7 +46,7 @@ def settings_of(access: ClusterAccess, artifacts: str, instance: str) -> Setting
         instance=instance,
         storage=_storage(access, artifacts),
         registry=access.registry,
-        version=__version__,
+        version=access.image_version,
         accounts=dict(account.split("=", 1) for account in access.accounts),
         pull_policy=access.pull_policy,
         pull_secrets=access.pull_secrets,
@@ -62,7 +61,7 @@ def settings_of(access: ClusterAccess, artifacts: str, instance: str) -> Setting
 
 def _storage(access: ClusterAccess, artifacts: str) -> SharedVolume | ObjectStorage:
     if artifacts:
-        stager = access.stager_image or f"{access.registry}/khantui-stager:{__version__}"
+        stager = access.stager_image or f"{access.registry}/khantui-stager:{access.image_version}"
         return ObjectStorage(artifacts, stager, access.artifacts_secret)
     if not access.volume:
         raise ExecutorError(

@@ -18,7 +18,7 @@ from typing import Any
 
 from backend.clock import Clock
 from backend.errors import ExecutorError
-from backend.executors.base import AttemptKey, AttemptSpec, Observation
+from backend.executors.base import AttemptKey, AttemptSpec, HeldImage, Observation
 from backend.executors.sandbox import command
 from backend.executors.sandbox.folder import Folder, Process, start_of
 from backend.executors.sandbox.limits import Limits, exceeded, tree
@@ -125,6 +125,10 @@ class SandboxExecutor:
         """Nothing: what an attempt leaves is its own folder, which goes with its run."""
 
     def requests(self) -> Mapping[tuple[str, str], int]:
+        """None: there is no cluster."""
+        return {}
+
+    async def held_images(self) -> Mapping[str, HeldImage]:
         """None: there is no cluster."""
         return {}
 
