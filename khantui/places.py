@@ -33,10 +33,23 @@ def _run(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
 
 
 def _log(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
-    named, _, stage = rest.partition(" ")
-    from khantui.screens.run import RunScreen
+    named, _, stages = rest.partition(" ")
+    from khantui.screens.run import LogPlace, RunScreen
 
-    return RunScreen(command, named, at_log=True, at_stage=stage.strip())
+    words = stages.split()
+    every = words == ["*"]
+    places = [] if every else [LogPlace.parse(word) for word in words]
+    return RunScreen(command, named, at_log=True, at=places, merged=every)
+
+
+def _search(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
+    named, _, expression = rest.partition(" ")
+    if not named:
+        app.notify("search the logs of which pipeline?", severity="warning", markup=False)
+        return None
+    from khantui.screens.log_search import LogSearch
+
+    return LogSearch(command, named, expression.strip())
 
 
 def _describe(app: KhantuiApp, command: str, rest: str) -> None:
@@ -170,6 +183,7 @@ COMMANDS: dict[str, Open] = {
     "grid": _grid,
     "run": _run,
     "log": _log,
+    "search": _search,
     "artifacts": _artifacts,
     "describe": _describe,
     "why": _why,

@@ -49,10 +49,11 @@ def load(path: Path, size: int) -> list[Mark]:
         data = path.read_bytes()
     except OSError:
         return marks
-    for at in range(0, len(data) - _RECORD.size + 1, _RECORD.size):
-        mark = Mark(*_RECORD.unpack_from(data, at))
-        if not marks[-1].offset <= mark.offset <= size or mark.line < marks[-1].line:
+    offset = line = 0
+    for mark in unpack(data):
+        if not offset <= mark.offset <= size or mark.line < line:
             break
+        offset, line, _ = mark
         marks.append(mark)
     return marks
 
@@ -64,7 +65,7 @@ def pack(mark: Mark) -> bytes:
 
 def unpack(data: bytes) -> list[Mark]:
     """Records, one after another."""
-    return [Mark(*found) for found in _RECORD.iter_unpack(data[: len(data) // _RECORD.size * _RECORD.size])]
+    return list(map(Mark._make, _RECORD.iter_unpack(data[: len(data) // _RECORD.size * _RECORD.size])))
 
 
 class Counter:

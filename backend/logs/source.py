@@ -52,10 +52,10 @@ class Live:
 
     archived = False
 
-    def __init__(self, log: Path, index: Path) -> None:
-        """Raises FileNotFoundError."""
+    def __init__(self, log: Path, index: Path | list[Mark]) -> None:
+        """`index` is its file, or what was in it. Raises FileNotFoundError."""
         self._file = os.open(log, os.O_RDONLY)
-        self._counter = Counter(load(index, self.size))
+        self._counter = Counter(load(index, self.size) if isinstance(index, Path) else index)
         self.marks = self._counter.marks
 
     @property

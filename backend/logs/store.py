@@ -124,7 +124,8 @@ class LogStore:
                 pass
             try:
                 path = self._layout.live_log(run, stage, number)
-                live = Live(path, _index(path))
+                tracked = self._tracked.get(LogKey(run, stage, number))
+                live = Live(path, list(tracked.counter.marks) if tracked else _index(path))
                 return LogReader(live, complete=LogKey(run, stage, number) in self._ended)
             except FileNotFoundError:
                 continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import datetime, tzinfo
 
 from rich.text import Text
@@ -11,9 +10,6 @@ from rich.text import Text
 from khantui.render.text import colours_only, plain
 
 LONGEST = 8_192  # characters of a line that are drawn
-# what people look for first; the daemon looks for much the same
-ERRORS = r"(error|exception)s?\b|\b(traceback|fatal|panic|failed)\b"
-_ERROR = re.compile(ERRORS, re.IGNORECASE)
 _MESSAGE = ("message", "msg", "text", "event")
 _LEVEL = ("level", "severity", "levelname", "lvl")
 _TIME = ("time", "timestamp", "ts", "@timestamp", "asctime")
@@ -48,11 +44,6 @@ def from_json(text: str) -> str | None:
         found.pop(key, None)
     rest = "  ".join(f"{k}={v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)}" for k, v in found.items())
     return "  ".join(part for part in (level.upper(), message, rest) if part)
-
-
-def looks_bad(text: str) -> bool:
-    """Whether a line speaks of an error."""
-    return _ERROR.search(text[:2_000]) is not None
 
 
 def clock(moment: datetime | None, zone: tzinfo | None = None) -> str:

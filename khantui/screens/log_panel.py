@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar, cast
 
-import httpx
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.message import Message
 
-from backend.api.wire import LogLineView, LogPage
+from backend.api.wire import LogPage, MergedLineView, MergedPage
 from khantui.api.client import Client
 from khantui.errors import Failure
-from khantui.render.logline import ERRORS
 from khantui.render.moments import size
-from khantui.render.text import visible
+from khantui.render.text import visible, width
 from khantui.screens.ask import Line
 from khantui.screens.host import Host, title
-from khantui.state.log import PAGE, LogLines, LogName
+from khantui.state.log import PAGE, LogLines
+from khantui.state.log import Line as LogLine
+from khantui.state.log_source import OneLog, SeveralLogs, Source, Wanted
 from khantui.widgets.log_view import LogView
 
 MOST_ONLY = 5_000  # lines that `&` shows
+MOST_NAME = 24  # columns for the names of stages
 
 
 class LogPanel(Vertical):
-    """One attempt's log."""
+    """The log of an attempt, or of several stages."""
 
     ALLOW_MAXIMIZE = True
 
@@ -44,10 +46,18 @@ class LogPanel(Vertical):
         Binding("c", "copy", "copy the line", show=False),
     ]
 
+    class Picked(Message):
+        """A line in the log of several stages was chosen."""
+
+        def __init__(self, line: MergedLineView) -> None:
+            self.line = line
+            super().__init__()
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, classes="panel")
+        self.source: Source | None = None
         self.lines: LogLines | None = None
-        self._attempts: list[int] = []
+        self.attempts: list[int] = []  # of the stage whose log it is
         self._stop: Callable[[], None] | None = None
         self._wanted = ""  # what is searched for
         self._told = ""
@@ -70,29 +80,40 @@ class LogPanel(Vertical):
 
     # which log
 
-    def open(self, run: str, stage: str, attempts: list[int], *, to_error: bool, number: int | None = None) -> None:
-        """Show a stage's newest attempt, or the one of that number; at its first error line, or at its end."""
-        self._attempts = attempts
+    def open(
+        self, run: str, stage: str, attempts: list[int], *, to_error: bool, number: int | None = None, line: int = 0
+    ) -> None:
+        """Show a stage's newest attempt, or the one of that number; at a line, its first error, or its end."""
+        self.attempts = attempts
         chosen = number or (attempts[-1] if attempts else 0)
-        name = LogName(run, stage, chosen)
-        if self.lines is not None and self.lines.name == name:
+        if chosen:
+            self._open(OneLog(run, stage, chosen), to_error=to_error, line=line)
+        else:
+            self.nothing(f"{visible(stage)} has not been started yet")
+
+    def open_several(self, run: str, stages: tuple[str, ...], names: list[str], *, to_error: bool) -> None:
+        """Show the logs of some stages of a run, or of all (none), as one; `names` are those of all that are meant."""
+        self.attempts = []
+        widest = max((width(visible(name)) for name in names), default=1)
+        columns = min(widest, MOST_NAME, max(8, self.size.width // 4))
+        self._open(SeveralLogs(run, stages), to_error=to_error, names=columns)
+
+    def _open(self, source: Source, *, to_error: bool, line: int = 0, names: int = 0) -> None:
+        if self.source == source and self.lines is not None:
+            if line:
+                self.go_to(self.lines, line)
             return
         self._let_go()
-        self._wanted = ""
+        self._wanted = self._told = ""
         self.view.following = False
-        if not chosen:
-            self.lines = None
-            self.view.show(None, f"{visible(stage)} has not been started yet")
-            self._title()
-            return
-        self.lines = LogLines(name)
-        self.view.show(self.lines, "…")
-        self.fetch_end(self.lines, to_error)
+        self.source, self.lines = source, LogLines()
+        self.view.show(self.lines, "…", names=names)
+        self.fetch_end(self.lines, to_error, line)
 
     def nothing(self, said: str) -> None:
         """Show no log, and why."""
         self._let_go()
-        self.lines = None
+        self.source = self.lines = None
         self.view.show(None, said)
         self._title()
 
@@ -102,14 +123,15 @@ class LogPanel(Vertical):
             self._stop = None
 
     @work(group="log", exclusive=True)
-    async def fetch_end(self, lines: LogLines, to_error: bool) -> None:
-        """Ask for the end, and for the error if that is wanted; then follow."""
-        name = lines.name
+    async def fetch_end(self, lines: LogLines, to_error: bool, line: int) -> None:
+        """Ask for the end, and for the line or the error if that is wanted; then follow."""
         try:
-            page = await self._ask(name, tail=PAGE)
-            lines.take(page)
-            if to_error and lines.first_error:
-                await self._around(lines, lines.first_error)
+            lines.take(await self._ask(tail=PAGE))
+            if to_error and lines.first_error is None and isinstance(self.source, SeveralLogs):
+                lines.first_error = next(iter(await self._find(Wanted(), most=1, line=1)), None)
+            at = min(line, lines.total) or (lines.first_error if to_error else None)
+            if at:
+                await self._around(lines, at)
         except Failure as failure:
             self.view.show(lines, "it wrote nothing" if failure.code == "not-found" else failure.message)
             self._title()
@@ -117,9 +139,9 @@ class LogPanel(Vertical):
         if lines is not self.lines:
             return
         self.view.said = "it wrote nothing" if lines.complete else "it has written nothing yet"
-        if to_error and lines.first_error:
+        if at:
             self.view.grown()
-            self.view.go_to(lines.first_error)
+            self.view.go_to(at)
         else:
             self.view.following = True
             self.view.grown()
@@ -128,30 +150,38 @@ class LogPanel(Vertical):
             self._follow(lines)
         self._title()
 
+    @work(group="log-to")
+    async def go_to(self, lines: LogLines, number: int) -> None:
+        """To a line."""
+        try:
+            await self._around(lines, number)
+        except Failure as failure:
+            self.host.say(failure)
+            return
+        if lines is self.lines:
+            self.view.grown()
+            self.view.go_to(min(number, lines.total))
+
     async def _around(self, lines: LogLines, number: int) -> None:
         if lines.line(number) is None:
-            lines.take(await self._ask(lines.name, line=max(1, number - PAGE // 2), limit=PAGE))
+            lines.take(await self._ask(line=max(1, number - PAGE // 2), limit=PAGE))
 
-    async def _ask(self, name: LogName, **query: object) -> LogPage:
-        return await self.host.link.ask(lambda c: c.log(name.run, name.stage, attempt=name.attempt, **query))
+    async def _ask(self, **query: object) -> LogPage | MergedPage:
+        source = self.source
+        assert source is not None
+        return await self.host.link.ask(lambda c: source.page(c, **query))
+
+    async def _find(self, wanted: Wanted, *, most: int, line: int = 0, before: int = 0) -> list[int]:
+        source = self.source
+        assert source is not None
+        return await self.host.link.ask(lambda c: source.find(c, wanted, most=most, line=line, before=before))
 
     def _follow(self, lines: LogLines) -> None:
-        name, start = lines.name, lines.total + 1
-        # the last line may have been cut in the middle: it comes again, whole
-        start = max(1, start - 1)
+        source = self.source
+        assert source is not None
+        start = max(1, lines.total)  # the last line may have been cut in the middle: it comes again, whole
 
-        def come(client: Client) -> Iterator[LogLineView]:
-            at = start
-            while True:
-                try:
-                    for line in client.follow_log(name.run, name.stage, attempt=name.attempt, line=at):
-                        at = line.number + 1
-                        yield line
-                    return
-                except httpx.HTTPError:
-                    client.log(name.run, name.stage, attempt=name.attempt, tail=1)  # raises if the daemon is away
-
-        def hear(some: list[LogLineView], ended: bool) -> None:
+        def hear(some: list[LogLine], ended: bool) -> None:
             if lines is not self.lines:
                 return
             lines.add(some)
@@ -160,13 +190,13 @@ class LogPanel(Vertical):
                 self._stop = None
                 self.finish(lines)
 
-        self._stop = self.host.link.pour(come, hear)
+        self._stop = self.host.link.pour(lambda c: source.follow(c, start), hear)
 
     @work(group="log-end")
     async def finish(self, lines: LogLines) -> None:
         """It has ended, or the connection broke: see which."""
         try:
-            page = await self._ask(lines.name, tail=PAGE)
+            page = await self._ask(tail=PAGE)
         except Failure:
             self.set_timer(1.0, lambda: self.finish(lines) if lines is self.lines else None)
             return
@@ -185,12 +215,14 @@ class LogPanel(Vertical):
         """Ask for lines that are looked at."""
         try:
             for start in starts:
-                lines.take(await self._ask(lines.name, line=start, limit=PAGE))
+                page = await self._ask(line=start, limit=PAGE)
+                if lines is not self.lines:
+                    return
+                lines.take(page)
         except Failure:
             lines.gave_up()
             return
-        if lines is self.lines:
-            self.view.grown()
+        self.view.grown()
 
     def on_log_view_wanted(self, message: LogView.Wanted) -> None:
         if self.lines is not None:
@@ -201,9 +233,11 @@ class LogPanel(Vertical):
         """Go to what was written in the last minutes."""
         moment = self.host.moment - timedelta(minutes=minutes)
         try:
-            page = await self._ask(lines.name, since=moment.isoformat(), limit=PAGE)
+            page = await self._ask(since=moment.isoformat(), limit=PAGE)
         except Failure as failure:
             self.host.say(failure)
+            return
+        if lines is not self.lines:
             return
         lines.take(page)
         self.view.grown()
@@ -222,14 +256,14 @@ class LogPanel(Vertical):
         self._title()
 
     def _title(self) -> None:
-        lines = self.lines
-        if lines is None:
+        lines, source = self.lines, self.source
+        if lines is None or source is None:
             self.border_title, self.border_subtitle = "log", ""
             return
-        name = lines.name
-        tries = f" · attempt {name.attempt} of {self._attempts[-1]}" if len(self._attempts) > 1 else ""
+        several = len(self.attempts) > 1 and isinstance(source, OneLog)
+        tries = f" · attempt {source.attempt} of {self.attempts[-1]}" if several else ""  # type: ignore[attr-defined]
         at = f" · line {self.view.at:,}" if self.view.at else ""
-        self.border_title = title(f"log · {name.stage}{tries} · {lines.total:,} lines · {size(lines.bytes)}{at}")
+        self.border_title = title(f"log · {source.title}{tries} · {lines.total:,} lines · {size(lines.bytes)}{at}")
         told = [self._told] if self._told else []
         told += ["following"] if self.view.following else []
         told += [] if lines.complete else ["live"]
@@ -259,22 +293,22 @@ class LogPanel(Vertical):
 
     @work(group="log-find", exclusive=True)
     async def find(self, lines: LogLines, by: int) -> None:
-        """Ask where the next match is."""
-        wanted = self._wanted or ERRORS
-        name = lines.name
-        at = self.view.at or (self.view.scroll_offset.y + 1 if by > 0 else lines.total + 1)
+        """Ask where the next match is; behind the last comes the first."""
+        wanted = Wanted(self._wanted)
+        self._told = ""
         try:
             if by > 0:
-                start = at + 1 if self.view.at else at
-                found = await self.host.link.ask(lambda c: _search(c, name, wanted, start, 1))
+                start = self.view.at + 1 if self.view.at else self.view.scroll_offset.y + 1
+                found = await self._find(wanted, most=1, line=start)
                 if not found and start > 1:
-                    found = await self.host.link.ask(lambda c: _search(c, name, wanted, 1, 1))
+                    found = await self._find(wanted, most=1, line=1)
                     self._told = "from the top again"
-                else:
-                    self._told = ""
             else:
-                every = await self.host.link.ask(lambda c: _search(c, name, wanted, 1, MOST_ONLY))
-                found = [n for n in every if n < at][-1:] or every[-1:]
+                before = self.view.at or lines.total + 1
+                found = await self._find(wanted, most=1, before=before) if before > 1 else []
+                if not found:
+                    found = await self._find(wanted, most=1, before=lines.total + 1)
+                    self._told = "from the end again"
             if not found:
                 self._told = f"no line with {visible(self._wanted)}" if self._wanted else "no line speaks of an error"
                 self._title()
@@ -283,8 +317,9 @@ class LogPanel(Vertical):
         except Failure as failure:
             self.host.say(failure)
             return
-        self.view.grown()
-        self.view.go_to(found[0])
+        if lines is self.lines:
+            self.view.grown()
+            self.view.go_to(found[0])
 
     @work(group="log-only", exclusive=True)
     async def action_only(self) -> None:
@@ -297,26 +332,42 @@ class LogPanel(Vertical):
             self._told = ""
             self._title()
             return
-        wanted = self._wanted or ERRORS
-        numbers = await self.host.ask(lambda c: _search(c, lines.name, wanted, 1, MOST_ONLY))
-        if numbers:
+        try:
+            numbers = await self._find(Wanted(self._wanted), most=MOST_ONLY, line=1)
+        except Failure as failure:
+            self.host.say(failure)
+            return
+        if numbers and lines is self.lines:
             self.view.following = False
             self.view.show_only(numbers)
             self._told = f"only {len(numbers):,}{'+' if len(numbers) >= MOST_ONLY else ''} matching lines"
-        elif numbers is not None:
+        elif not numbers:
             self._told = "no line matches"
         self._title()
 
+    @property
+    def wanted(self) -> str:
+        """What is searched for; empty: errors."""
+        return self._wanted
+
     # other keys
+
+    def on_log_view_picked(self, message: LogView.Picked) -> None:
+        """In a log of several stages: over to the log of the stage whose line it is."""
+        line = self.lines.line(message.number) if self.lines is not None else None
+        if isinstance(line, MergedLineView):
+            self.post_message(self.Picked(line))
 
     def action_attempt(self, by: int) -> None:
         """The log of an earlier attempt, or of a later one."""
-        if self.lines is None:
+        source = self.source
+        if not isinstance(source, OneLog):
+            if source is not None:
+                self.notify("all attempts are in this log", markup=False)
             return
-        place = self._attempts.index(self.lines.name.attempt) + by if self._attempts else -1
-        if 0 <= place < len(self._attempts):
-            name = self.lines.name
-            self.open(name.run, name.stage, self._attempts, to_error=True, number=self._attempts[place])
+        place = self.attempts.index(source.attempt) + by if source.attempt in self.attempts else -1
+        if 0 <= place < len(self.attempts):
+            self.open(source.run, source.stage, self.attempts, to_error=True, number=self.attempts[place])
         else:
             self.notify("there is no other attempt in that direction", markup=False)
 
@@ -339,10 +390,10 @@ class LogPanel(Vertical):
     @work(group="log-save")
     async def action_save(self) -> None:
         """Write the whole log to a file."""
-        if self.lines is None:
+        source = self.source
+        if source is None:
             return
-        name = self.lines.name
-        proposed = re.sub(r"[^\w.-]", "-", f"{name.run[-6:]}-{name.stage}-{name.attempt}.log")
+        proposed = re.sub(r"[^\w.-]", "-", source.file)
         given = await self.app.push_screen_wait(Line("save this log as", proposed))
         if not given:
             return
@@ -350,7 +401,7 @@ class LogPanel(Vertical):
 
         def fetch(client: Client) -> int:
             with path.open("wb") as file:
-                return sum(file.write(part) for part in client.raw_log(name.run, name.stage, attempt=name.attempt))
+                return sum(file.write(part) for part in source.whole(client))
 
         try:
             written = await self.host.ask(fetch)
@@ -359,22 +410,3 @@ class LogPanel(Vertical):
             return
         if written is not None:
             self.notify(f"{size(written)} are in {path}", markup=False)
-
-
-def _search(client: Client, name: LogName, wanted: str, start: int, most: int) -> list[int]:
-    """The numbers of the lines that match, from `start` on, at most so many."""
-    found: list[int] = []
-    line: int | None = start
-    while line is not None and len(found) < most:
-        answer = client.search_log(
-            name.run,
-            name.stage,
-            attempt=name.attempt,
-            regex=wanted,
-            ignore_case="true",
-            line=line,
-            limit=min(1000, most - len(found)),
-        )
-        found += [match.line.number for match in answer.matches]
-        line = answer.next_line
-    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import msgspec
 from textual import work
@@ -25,6 +25,7 @@ from khantui.screens import acts
 from khantui.screens.log_panel import LogPanel
 from khantui.screens.text import TextPage
 from khantui.screens.view import View
+from khantui.state.log_source import OneLog
 from khantui.state.rows import ListRows
 from khantui.widgets.gantt_view import GanttView
 from khantui.widgets.graph_view import GraphView
@@ -42,6 +43,8 @@ class RunScreen(View):
         Binding("tab", "other(1)", "next part", show=False, priority=True),
         Binding("shift+tab", "other(-1)", "part before", show=False, priority=True),
         Binding("l", "log", "log", show=False),
+        Binding("L", "merge", "logs as one"),
+        Binding("F", "everywhere", "find in all runs", show=False),
         Binding("x", "picture", "graph/stages/time"),
         Binding("r", "retry", "retry"),
         Binding("R", "retry_from", "retry from here"),
@@ -60,12 +63,16 @@ class RunScreen(View):
         Binding("c", "copy", "copy the id", show=False),
     ]
 
-    def __init__(self, command: str, named: str, *, at_log: bool = False, at_stage: str = "") -> None:
+    def __init__(
+        self, command: str, named: str, *, at_log: bool = False, at: Sequence[LogPlace] = (), merged: bool = False
+    ) -> None:
         super().__init__(command)
         self._named = named
         self._at_log = at_log
-        self._chosen = at_stage
-        self._by_hand = bool(at_stage)
+        self._place = at[0] if len(at) == 1 else None  # where the log is to be opened
+        self._merged = tuple(p.stage for p in at) if merged or len(at) > 1 else None  # whose logs as one; none: of all
+        self._chosen = at[0].stage if at else ""
+        self._by_hand = bool(at)
         self._run: RunView | None = None
         self._critical: set[str] = set()
         self._asking = False
@@ -233,17 +240,26 @@ class RunScreen(View):
         if stage is None:
             panel.nothing("this run has no stages")
             return
+        if self._merged is not None:
+            meant = [s for s in self._stages.items if not self._merged or {s.name, s.stage} & set(self._merged)]
+            names = [f"{s.name}{f'#{len(s.attempts)}' if len(s.attempts) > 1 else ''}" for s in meant]
+            panel.open_several(run.id, self._merged, names, to_error=run.state == "failed")
+            return
         holder = stage.reused_from or run.id
         numbers = [a.number for a in stage.attempts]
-        shown = panel.lines.name if panel.lines is not None else None
+        shown = panel.source if isinstance(panel.source, OneLog) else None
         same = shown is not None and (shown.run, shown.stage) == (holder, stage.name)
-        if not fresh and same and shown is not None and numbers and shown.attempt == numbers[-1]:
+        if not fresh and same and numbers == panel.attempts:
             return
         if not numbers:
             panel.nothing(f"{visible(stage.name)}: {visible(stage.message) or str(stage.state)}")
             return
         bad = stage.state in ("failed", "retrying")
-        panel.open(holder, stage.name, numbers, to_error=bad)
+        place, self._place = self._place, None
+        if place is not None and place.stage == stage.name and place.attempt in (0, *numbers):
+            panel.open(holder, stage.name, numbers, to_error=bad, number=place.attempt or None, line=place.line)
+        else:
+            panel.open(holder, stage.name, numbers, to_error=bad)
 
     def on_graph_view_selected(self, message: GraphView.Selected) -> None:
         self._choose(message.name)
@@ -311,6 +327,30 @@ class RunScreen(View):
     def action_log(self) -> None:
         """To the log."""
         self.log_panel.view.focus()
+
+    def action_merge(self) -> None:
+        """The logs of the stages that are marked in the list, or of all, as one; or that of the chosen one again."""
+        if self._run is None:
+            return
+        marked = self.query_one("#stages", ResourceTable).marked
+        names = tuple(s.name for s in self._stages.items if s.name in marked)
+        self._merged = names if self._merged is None else None
+        self._open_log(fresh=True)
+        self.log_panel.view.focus()
+
+    def on_log_panel_picked(self, message: LogPanel.Picked) -> None:
+        """From a line of the merged log to that stage's own log, at that line."""
+        line = message.line
+        self._merged, self._by_hand = None, True
+        self._chosen, self._place = line.stage, LogPlace(line.stage, line.attempt, line.line)
+        if self._run is not None:
+            self._draw(self._run)
+        self._open_log(fresh=True)
+
+    def action_everywhere(self) -> None:
+        """What is searched for, or errors, in the logs of all runs of this pipeline."""
+        if self._run is not None:
+            self.host.go(f"search {self._run.pipeline} {self.log_panel.wanted}".strip())
 
     def action_full(self) -> None:
         """The whole screen for the log."""
@@ -388,6 +428,21 @@ class RunScreen(View):
         if self._run is not None:
             self.app.copy_to_clipboard(self._run.id)
             self.notify(f"copied {self._run.id}", markup=False)
+
+
+class LogPlace(NamedTuple):
+    """A line of a stage's log; 0 is the newest attempt, and no line."""
+
+    stage: str
+    attempt: int = 0
+    line: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> LogPlace:
+        """`by_region`, `by_region#1`, `by_region:1204` or `by_region#1:1204`."""
+        rest, _, line = text.partition(":")
+        stage, _, attempt = rest.partition("#")
+        return cls(stage, int(attempt) if attempt.isdecimal() else 0, int(line) if line.isdecimal() else 0)
 
 
 def first_to_see(stages: Sequence[StageView]) -> str:

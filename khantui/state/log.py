@@ -1,54 +1,47 @@
-"""The lines of one attempt's log, as far as they are held: those that were looked at lately. Pure."""
+"""The lines of a log, as far as they are held: those that were looked at lately. Pure."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import NamedTuple
 
-from backend.api.wire import LogLineView, LogPage
+from backend.api.wire import LogLineView, LogPage, MergedLineView, MergedPage
+
+Line = LogLineView | MergedLineView
 
 PAGE = 500  # lines
 MOST_PAGES = 60  # held at once
 
 
-class LogName(NamedTuple):
-    """Which log."""
-
-    run: str
-    stage: str
-    attempt: int
-
-
 class LogLines:
     """What is known of a log. Lines are counted from 1."""
 
-    def __init__(self, name: LogName) -> None:
-        self.name = name
+    def __init__(self) -> None:
         self.total = 0
         self.bytes = 0
         self.complete = False
         self.archived = False
         self.first_error: int | None = None
-        self._pages: OrderedDict[int, dict[int, LogLineView]] = OrderedDict()
+        self._pages: OrderedDict[int, dict[int, Line]] = OrderedDict()
         self._asked: set[int] = set()
 
-    def line(self, number: int) -> LogLineView | None:
+    def line(self, number: int) -> Line | None:
         """A line, or None while it is not held."""
         page = self._pages.get((number - 1) // PAGE)
         return page.get(number) if page is not None else None
 
-    def take(self, page: LogPage) -> None:
+    def take(self, page: LogPage | MergedPage) -> None:
         """Take in an answer."""
         self.total = max(self.total, page.total_lines)
         self.bytes = max(self.bytes, page.total_bytes)
         self.complete = self.complete or page.complete
         self.archived = page.archived
-        self.first_error = self.first_error or page.first_error
+        if isinstance(page, LogPage):  # of several logs it is but the first of that page
+            self.first_error = self.first_error or page.first_error
         self.add(page.lines)
         self._asked.clear()
 
-    def add(self, lines: Iterable[LogLineView]) -> None:
+    def add(self, lines: Iterable[Line]) -> None:
         """Take in lines that came by themselves."""
         for line in lines:
             number = (line.number - 1) // PAGE

@@ -15,10 +15,9 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 
-from khantui.render.logline import clock, looks_bad, styled
+from khantui.render.logline import styled
+from khantui.widgets.log_margin import Margin
 from khantui.widgets.painted import Painted
-
-_MARGIN = 2  # columns before a line: the mark of the first error, of a match, of the user
 
 
 class Line(Protocol):
@@ -32,6 +31,8 @@ class Line(Protocol):
     def length(self) -> int: ...
     @property
     def time(self) -> datetime | None: ...
+    @property
+    def error(self) -> bool: ...
 
 
 class Lines(Protocol):
@@ -51,7 +52,7 @@ class Lines(Protocol):
 
 
 class LogView(Painted, can_focus=True):
-    """One attempt's log. What it lacks it asks for with `Wanted`; what needs the daemon is the screen's."""
+    """A log. What it lacks it asks for with `Wanted`; what needs the daemon is the screen's."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("0", "tail", "tail"),
@@ -74,7 +75,15 @@ class LogView(Painted, can_focus=True):
         Binding("pageup,ctrl+b", "page(-1)", "page up", show=False),
         Binding("h,left", "sideways(-16)", "left", show=False),
         Binding("right", "sideways(16)", "right", show=False),
+        Binding("enter", "pick", "the stage's own log", show=False),
     ]
+
+    class Picked(Message):
+        """Enter, at a line: the one that is pointed at, or the first in view."""
+
+        def __init__(self, number: int) -> None:
+            self.number = number
+            super().__init__()
 
     class Wanted(Message):
         """These lines are looked at and not held."""
@@ -101,7 +110,7 @@ class LogView(Painted, can_focus=True):
         self.log_lines: Lines | None = None
         self.following = False
         self.wrapping = False
-        self.with_times = False
+        self.margin_of = Margin()
         self.pretty = False
         self.at: int | None = None  # the line that is pointed at: an error, a match
         self.markers: set[int] = set()
@@ -114,8 +123,11 @@ class LogView(Painted, can_focus=True):
 
     # what it shows
 
-    def show(self, lines: Lines | None, said: str = "") -> None:
-        """Another log, or none and why."""
+    def show(self, lines: Lines | None, said: str = "", *, names: int = 0) -> None:
+        """Another log, or none and why; with `names` columns for the stages whose lines are in it."""
+        if lines is not self.log_lines:
+            self.margin_of.forget()
+            self.margin_of.names = names
         self.log_lines, self.said = lines, said
         self.at, self.pattern, self.only = None, None, None
         self.markers.clear()
@@ -179,7 +191,7 @@ class LogView(Painted, can_focus=True):
 
     @property
     def _indent(self) -> int:
-        return _MARGIN + (10 if self.with_times else 0)
+        return self.margin_of.width
 
     def _to_end(self) -> None:
         self.scroll_to(y=max(0, self.count - self.size.height), animate=False, force=True)
@@ -248,17 +260,17 @@ class LogView(Painted, can_focus=True):
         return whole.apply_style(palette.cursor) if number == self.at else whole
 
     def _margin(self, number: int, part: int) -> Strip:
-        palette, lines = self.palette, self.log_lines
-        mark, style = "  ", palette.faint
-        if part == 0 and number in self.markers:
-            mark, style = "◆ ", palette.accent
-        elif part == 0 and lines is not None and number == lines.first_error:
-            mark, style = "▶ ", palette.state("failed")
-        segments = [Segment(mark, style)]
-        if self.with_times:
-            line = lines.line(number) if lines is not None else None
-            segments.append(Segment(f"{clock(line.time if line and part == 0 else None)}  ", palette.faint))
-        return Strip(segments)
+        lines = self.log_lines
+        return Strip(
+            self.margin_of.segments(
+                lines.line(number) if lines is not None else None,
+                self.palette,
+                first=part == 0,
+                marked=number in self.markers,
+                first_error=lines is not None and number == lines.first_error,
+                dark=self.app.current_theme.dark,
+            )
+        )
 
     def _parts(self, row: int) -> list[Strip]:
         """A line as it is drawn: one strip, or several where it is wrapped."""
@@ -277,7 +289,7 @@ class LogView(Painted, can_focus=True):
     def _draw(self, line: Line) -> list[Strip]:
         palette = self.palette
         text = styled(line.text, pretty=self.pretty)
-        base = palette.state("failed") if looks_bad(text.plain) else palette.plain
+        base = palette.state("failed") if line.error else palette.plain
         if self.pattern is not None:
             text.highlight_regex(self.pattern, palette.match)
         segments = [
@@ -333,7 +345,7 @@ class LogView(Painted, can_focus=True):
 
     def action_times(self) -> None:
         """Show when each line was written."""
-        self.with_times = not self.with_times
+        self.margin_of.with_times = not self.margin_of.with_times
         self._again()
 
     def action_json(self) -> None:
@@ -345,6 +357,11 @@ class LogView(Painted, can_focus=True):
         """Mark the end of what is there now, so that one sees what is new."""
         self.markers ^= {self.at or self.count}
         self.refresh()
+
+    def action_pick(self) -> None:
+        """Say which line is meant."""
+        if self.count:
+            self.post_message(self.Picked(self.at or self.number(self.scroll_offset.y)))
 
     def action_by(self, lines: int) -> None:
         """Down or up by lines."""

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [--only engine|terminal] [-o json|table] [--repeats N]`."""
+"""`python -m tests.bench [--only engine|terminal|logs] [-o json|table] [--repeats N]`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 import json
 from typing import Any
 
-from tests.bench import engine, terminal
+from tests.bench import engine, logs, terminal
 
-SUITES = {"engine": engine.measure, "terminal": terminal.measure}
+SUITES = {"engine": engine.measure, "terminal": terminal.measure, "logs": logs.measure}
 
 
 def main() -> None:
@@ -33,8 +33,10 @@ def line(result: dict[str, Any]) -> str:
     """A result for people."""
     each = f"{result['resident_mib']:>8.1f} MiB resident" if "resident_mib" in result else ""
     each = each or f"{result['per_stage_ms']:>8.2f} ms a stage"
+    if "lost" in result:
+        each += f"  {result['lost']} lost, worst {result['worst_s']:.3f} s"
     floor = f"{result['floor_ratio']:>5.2f} x the floor of {result['floor_s']:.4f} s"
-    return f"{result['workload']:<16} {result['wall_s']:>8.4f} s {each}   {floor}"
+    return f"{result['workload']:<20} {result['wall_s']:>8.4f} s {each}   {floor}"
 
 
 if __name__ == "__main__":

@@ -140,7 +140,9 @@ def _import_time() -> float:
     return time.monotonic() - begun
 
 
-class _Terminal:
+class Terminal:
+    """A program on a terminal of its own."""
+
     def __init__(self, argv: list[str]) -> None:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
@@ -176,7 +178,7 @@ class _Terminal:
 
 def _first_paint(folder: Path) -> tuple[float, int]:
     begun = time.monotonic()
-    terminal = _Terminal([sys.executable, "-m", "khantui", "--data", str(folder)])
+    terminal = Terminal([sys.executable, "-m", "khantui", "--data", str(folder)])
     try:
         terminal.until(b"pipeline-0")  # a row of the list
         took = time.monotonic() - begun
@@ -187,7 +189,7 @@ def _first_paint(folder: Path) -> tuple[float, int]:
 
 
 def _keys(folder: Path, events: int) -> tuple[list[float], int]:
-    terminal = _Terminal([sys.executable, "-m", "khantui", "--data", str(folder)])
+    terminal = Terminal([sys.executable, "-m", "khantui", "--data", str(folder)])
     shaker = None
     if events:
         code = "import asyncio, pathlib, sys; from tests.bench.terminal import shake; "

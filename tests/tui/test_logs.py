@@ -1,0 +1,175 @@
+"""Logs on the screen: several stages as one, searches over all runs, and each key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from backend.run.state import RunState
+from khantui.screens.ask import Line
+from khantui.screens.log_search import LogSearch
+from khantui.screens.run import RunScreen
+from tests.tui.conftest import shown, told, until
+from tests.tui.desk import Desk, failed, stage
+from tests.tui.test_keys import NARROW, WIDE, say
+
+pytestmark = pytest.mark.slow
+
+
+def opened(app: object) -> RunScreen:
+    screen = app.screen  # type: ignore[attr-defined]
+    assert isinstance(screen, RunScreen)
+    return screen
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE])
+async def test_the_logs_of_all_stages_as_one_and_back(desk: Desk, size: tuple[int, int]) -> None:
+    app = desk.app(f"run {desk.failed}")
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "attempt 2 of 2" in shown(app))
+        await pilot.press("L")
+        await until(pilot, lambda: "log · all stages · 2,009 lines" in shown(app))
+        screen = opened(app)
+        await until(pilot, lambda: screen.log_panel.view.at is not None and "by_region" in shown(app))
+        lines = [line for line in shown(app).split("\n") if "BadRequest" in line]
+        assert any("! by_region" in line or "▶ by_region" in line for line in lines)
+        await pilot.press("0", "t")
+        await until(pilot, lambda: "by_region#2 │" in shown(app))
+        await pilot.press("1")
+        await until(pilot, lambda: "clean       │ line 1" in shown(app) or "by_region   │ the first try" in shown(app))
+        await pilot.press("slash", *"line 1500", "enter")
+        await until(pilot, lambda: "clean       │ line 1500" in shown(app) and screen.log_panel.view.at is not None)
+        await pilot.press("enter")  # to that stage's own log, at that line
+        await until(pilot, lambda: screen.log_panel.view.at == 1500 and "log · clean · 2,000 lines" in shown(app))
+        await pilot.press("L", "L")
+        await until(pilot, lambda: "log · clean · 2,000 lines" in shown(app))
+
+
+async def test_the_logs_of_some_stages_as_one(desk: Desk) -> None:
+    app = desk.app(f"log {desk.failed} by_region clean")
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "log · by_region + clean · 2,009 lines" in shown(app))
+        await pilot.press("slash", *"exit", "enter")
+        await until(pilot, lambda: opened(app).log_panel.view.at is not None)
+        first = opened(app).log_panel.view.at
+        await pilot.press("n")
+        await until(pilot, lambda: opened(app).log_panel.view.at != first)
+        await pilot.press("N")
+        await until(pilot, lambda: opened(app).log_panel.view.at == first)
+        await pilot.press("ampersand")
+        await until(pilot, lambda: "only 2 matching lines" in shown(app))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, Line))
+        await pilot.press("enter")
+        path = Path(f"{desk.failed[-6:]}-by_region-clean.log")
+        await until(pilot, lambda: path.exists() and len(path.read_text().splitlines()) == 2009)
+        assert "clean │ line 7" in path.read_text().splitlines()
+
+
+async def test_marked_stages_are_shown_as_one(desk: Desk) -> None:
+    app = desk.app(f"run {desk.failed}")
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "attempt 2 of 2" in shown(app))
+        await pilot.press("x", "g", "space", "space")
+        await pilot.press("L")
+        await until(pilot, lambda: "log · clean + by_region · 2,009 lines" in shown(app))
+
+
+async def test_a_search_over_all_runs_of_a_pipeline(desk: Desk) -> None:
+    older = desk.do(desk.run_of("weekly-learners", RunState.FAILED, 900, 9.0, [failed("by_region", 900)], total=4))
+    desk.do(desk.write_log(older, "by_region", 1, ["x", "BadRequest, long ago", "y"]))
+    app = desk.app("run weekly-learners")
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "attempt 2 of 2" in shown(app))
+        await pilot.press("slash", *"badrequest", "enter")
+        await until(pilot, lambda: opened(app).log_panel.view.at == 3)
+        await pilot.press("F")
+        await until(pilot, lambda: isinstance(app.screen, LogSearch) and "3 found" in shown(app))
+        await until(pilot, lambda: "that is all" in shown(app))
+        text = shown(app)
+        assert text.index(desk.failed[-6:]) < text.index(older[-6:])
+        assert "columns: day, region" in text  # what is around the first
+        await pilot.press("G")
+        await until(pilot, lambda: "long ago" in shown(app) and "attempt 1 · line 2" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and opened(app).log_panel.view.at == 2)
+        assert "attempt 1 of 2" in shown(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, LogSearch))
+        await pilot.press("slash", *(["backspace"] * 10), *"nowhere", "enter")
+        await until(pilot, lambda: "no line with nowhere" in shown(app) and "0 found" in shown(app))
+        await pilot.press("E")
+        await until(pilot, lambda: "lines that speak of an error" in shown(app) and "0 found" not in shown(app))
+        await pilot.press("slash", "left_parenthesis", "enter")
+        await until(pilot, lambda: "no regular expression" in told(app))
+
+
+async def test_errors_of_all_runs_on_a_small_terminal(desk: Desk) -> None:
+    app = desk.app("search weekly-learners")
+    async with app.run_test(size=NARROW) as pilot:
+        await until(pilot, lambda: "BadRequest" in shown(app) and "that is all" in shown(app))
+        await say(pilot, "search nothing-of-that-name x")
+        await until(pilot, lambda: "nothing-of-that-name" in told(app))
+
+
+async def test_each_key_of_a_log(desk: Desk) -> None:
+    lines = [f"line {n}" for n in range(1, 400)]
+    lines[99] = json.dumps({"level": "error", "msg": "it broke", "ts": 1, "table": "t1"})
+    lines[199] = "\x1b[31mred\x1b[0m " + "w" * 300 + " end of it"
+    run = desk.do(
+        desk.run_of("weekly-learners", RunState.FAILED, 500, 9.0, [stage("clean", "failed", 500, 9)], total=4)
+    )
+    desk.do(desk.write_log(run, "clean", 1, lines))
+    app = desk.app(f"log {run} clean")
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: opened(app).log_panel.view.at == 100)  # the error
+        view = opened(app).log_panel.view
+        assert '▶ {"level": "error"' in shown(app)
+        await pilot.press("J")
+        await until(pilot, lambda: "ERROR  it broke  table=t1" in shown(app))
+        await pilot.press("J")
+        await until(pilot, lambda: '"msg": "it broke"' in shown(app))
+        await pilot.press("0")
+        await until(pilot, lambda: "line 399" in shown(app) and view.at is None)
+        await pilot.press("m")
+        await until(pilot, lambda: "◆ line 399" in shown(app))
+        await pilot.press("m", "1")
+        await until(pilot, lambda: "line 1 " in shown(app) and "◆" not in shown(app))
+        before = view.scroll_offset.y
+        for key, minutes in zip("23456", (1, 5, 15, 30, 60), strict=True):
+            await pilot.press(key)  # it was written at one moment, which stands still
+            await until(pilot, lambda: "waiting" not in told(app) and view.scroll_offset.y >= before)
+            assert minutes
+        await pilot.press("slash", *"end of it", "enter")
+        await until(pilot, lambda: view.at == 200)
+        assert "end of it" not in shown(app)  # it is far to the right
+        await pilot.press("w")
+        await until(pilot, lambda: "end of it" in shown(app))
+        assert "line 199" in shown(app)  # the context stays
+        assert "line 201" in shown(app)
+        await pilot.press("w")
+        await until(pilot, lambda: "end of it" not in shown(app))
+        await pilot.press("t")
+        await until(pilot, lambda: "06:12:30  red" in shown(app) or ":30  red" in shown(app))
+        await pilot.press("t")
+        await until(pilot, lambda: ":30  red" not in shown(app))
+        await pilot.press("s")
+        assert view.following
+        await pilot.press("s")
+        assert not view.following
+        await pilot.press("f")
+        await until(pilot, lambda: opened(app).maximized is not None)
+        await pilot.press("f")
+        await until(pilot, lambda: opened(app).maximized is None)
+        await pilot.press("escape")
+        await until(pilot, lambda: view.pattern is None)
+        await pilot.press("0", "N")
+        await until(pilot, lambda: view.at == 100)
+        await pilot.press("n")
+        await until(pilot, lambda: "from the top again" in shown(app))
+        await pilot.press("c")
+        await until(pilot, lambda: "line 100 is copied" in told(app))
+        await pilot.press("p")
+        await until(pilot, lambda: "no other attempt" in told(app))
