@@ -315,10 +315,10 @@ class RunController:
                 key = AttemptKey(machine.run.id, action.stage, action.number)
                 self._spawn(self._parts.executor.cancel(key))
         for record in changed.records:
-            attempt = record.attempt
-            if attempt and attempt.state.ended:
-                worker.read.pop((record.name, attempt.number), None)
-                self._spawn(self._archive(machine.run.id, record.name, attempt.number))
+            for attempt in record.attempts[-2:]:  # a retry may have begun in the same step
+                if attempt.state.ended:
+                    worker.read.pop((record.name, attempt.number), None)
+                    self._spawn(self._archive(machine.run.id, record.name, attempt.number))
 
     async def _start(self, worker: Worker, machine: Machine, stage: str, number: int) -> None:
         assert worker.loaded is not None

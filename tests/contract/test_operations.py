@@ -108,6 +108,18 @@ async def _logs(api: Service, run: str) -> None:
     await api.ask("GET", "/pipelines/none/log/search", text="x", status=404)
 
 
+async def test_logs_of_all_attempts_are_followed_to_their_end(engine: Service) -> None:
+    script = "echo one; echo ERROR: two; exit 3"
+    await engine.put("tries", stages={"a": {"script": script, "retries": {"limit": 1}}, "b": {"script": "echo b"}})
+    run = await engine.begin("tries")
+    followed = (await engine.ask("GET", f"/runs/{run}/log/follow")).text.splitlines()
+    lines = [json.loads(line) for line in followed]
+    assert [line["number"] for line in lines] == [1, 2, 3, 4, 5]
+    told = [(line["attempt"], line["text"]) for line in lines if line["stage"] == "a"]
+    assert told == [(1, "one"), (1, "ERROR: two"), (2, "one"), (2, "ERROR: two")]
+    assert (await engine.ask("GET", f"/runs/{run}/log")).json()["archived"]
+
+
 async def _artifacts(api: Service, run: str) -> None:
     found = (await api.ask("GET", f"/runs/{run}/artifacts")).json()["items"]
     assert {(a["name"], a["role"]) for a in found} == {("words", "intermediate"), ("count", "output")}
