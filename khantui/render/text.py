@@ -6,7 +6,14 @@ import re
 import unicodedata
 
 # anything that moves the cursor, hides text or turns its direction round
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+# what joins or changes the signs beside it, so that no two terminals agree how wide they are together
+_JOINING = re.compile(
+    "[\u00ad\u034f\u061c\u115f-\u11ff\u17b4\u17b5\u180b-\u180f\u200c\u200d\u3164\ufe00-\ufe0f\uffa0"
+    "\ufff9-\ufffb\U0001f3fb-\U0001f3ff\U000e0000-\U000e0fff]"
+)
+_FLAG = re.compile("[\U0001f1e6-\U0001f1ff]")  # a flag is two of them, and letters say the same
+MOST_STACKED = 2  # marks over one letter: more climb out of their line
 _SGR = re.compile(r"\x1b\[[0-9;:]*m")
 _ESCAPE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI …
@@ -25,8 +32,22 @@ def _show(match: re.Match[str]) -> str:
 
 
 def visible(text: str) -> str:
-    """`text` on one line, with each control character as a picture of itself."""
-    return _CONTROL.sub(_show, text)
+    """`text` on one line, with each control character as a picture of itself, and each sign for itself."""
+    return _CONTROL.sub(_show, text if text.isascii() else _apart(text))
+
+
+def _apart(text: str) -> str:
+    """`text` of signs that take the same columns on every terminal: none joined, none stacked high."""
+    text = _FLAG.sub(lambda match: chr(ord(match.group()) - 0x1F1E6 + ord("A")), _JOINING.sub("", text))
+    kept: list[str] = []
+    stacked = MOST_STACKED  # at the beginning there is nothing that a mark could stand on
+    for character in unicodedata.normalize("NFC", text):
+        stacked = stacked + 1 if unicodedata.combining(character) else 0
+        if unicodedata.category(character) == "Cn":  # nobody knows how wide it is
+            kept.append(f"\\u{ord(character):04x}")
+        elif stacked <= MOST_STACKED:
+            kept.append(character)
+    return "".join(kept)
 
 
 def colours_only(text: str) -> str:
@@ -49,7 +70,7 @@ def plain(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    if text.isprintable():
+    if text.isascii() and text.isprintable():
         return text
     cleaned = _ESCAPE.sub("", text).rstrip("\r\n")
     if "\r" in cleaned:  # a progress bar that overwrote itself: what a terminal would have ended on
@@ -67,7 +88,7 @@ def width(text: str) -> int:
 
 
 def _cells(character: str) -> int:
-    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+    if unicodedata.category(character) in ("Mn", "Me", "Mc"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
 

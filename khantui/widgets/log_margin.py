@@ -60,7 +60,7 @@ class Margin:
             found.append(Segment(f"{clock(line.time if line is not None and first else None)}  ", palette.faint))
         if self.names:
             name, colour = self._name(line, dark) if line is not None else ("", palette.faint)
-            found += [Segment(pad(crop(name, self.names), self.names), colour), Segment(" │ ", palette.faint)]
+            found += [Segment(pad(name, self.names), colour), Segment(" │ ", palette.faint)]
         return found
 
     def _name(self, line: Line, dark: bool) -> tuple[str, Style]:
@@ -69,7 +69,8 @@ class Margin:
         if dark not in self._styles:
             self._styles[dark] = [Style(color=colour) for colour in (_ON_DARK if dark else _ON_LIGHT)]
         styles = self._styles[dark]
-        return f"{visible(stage)}{f'#{attempt}' if attempt > 1 else ''}", styles[place % len(styles)]
+        which = f"#{attempt}" if attempt > 1 else ""
+        return crop(visible(stage), self.names - len(which)) + which, styles[place % len(styles)]
 
     def forget(self) -> None:
         """It is before another log."""

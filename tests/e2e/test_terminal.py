@@ -43,6 +43,10 @@ class Terminal:
         """Text as it stands."""
         self._run("send-keys", "-l", text)
 
+    def ask(self, what: str) -> str:
+        """What tmux knows of it, by its formats."""
+        return self._run("display-message", "-p", what).strip()
+
     @property
     def text(self) -> str:
         """What the terminal shows."""

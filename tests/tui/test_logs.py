@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from backend.run.state import RunState
 from khantui.screens.ask import Line
@@ -173,3 +174,68 @@ async def test_each_key_of_a_log(desk: Desk) -> None:
         await until(pilot, lambda: "line 100 is copied" in told(app))
         await pilot.press("p")
         await until(pilot, lambda: "no other attempt" in told(app))
+
+
+EVIL = [
+    "\x1b[2J\x1b[H\x1b]0;owned\x07\x1b]52;c;ZXZpbA==\x07cleared?",
+    "\x1bPq#0;2;0;0;0#0~~@@vv\x1b\\ \x1b_Gf=24;AAAA\x1b\\ \x1b^pm\x1b\\ \x1bXsos\x1b\\ strings",
+    "\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\ \x1b[5;5Hmoved \x1b[?1049l\x1bc\x1b(0lqk\x0e",
+    "\x1b]0;never ended",
+    "[red]not markup[/red] [@click=app.quit]no link[/]",
+    "e\u0301" * 40 + " 漢字漢字 \u202egnp.exe\u202c \u200b\u2066x\u200f",
+    "👩\u200d👩\u200d👧 🏳\ufe0f\u200d🌈 🇩🇪 👍🏽 " * 20,
+    "\u0300" * 500 + "stack" + "\u0308" * 500,
+    "שלום עולם " * 30,
+    "漢" * 300,
+    "\x00\x07\x08\x7f\x9b31m\x85\u2028" + "A" * 200,
+    '{"level": "info", "msg": "json \\u001b[2J \\u202e", "k": "\\u0000"}',
+    "x" * 1_000_000,
+    "progress 1%\rprogress 100%",
+    "\x1b[31mred without an end",
+    "the last of them",
+]
+
+
+ACTING = set(map(chr, [*range(10), *range(11, 32), *range(0x7F, 0xA0), 0x202E, 0x200D]))
+
+
+@pytest.mark.parametrize("size", [NARROW, (200, 60)])
+async def test_hostile_lines_paint_nothing_outside_their_place(desk: Desk, size: tuple[int, int]) -> None:
+    records = [stage("clean", "failed", 600, 9), stage("load", "failed", 600, 9)]
+    run = desk.do(desk.run_of("weekly-learners", RunState.FAILED, 600, 9.0, records, total=4))
+    for name in ("clean", "load"):
+        desk.do(desk.write_log(run, name, 1, EVIL))
+    app = desk.app(f"log {run} clean")
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "the last of them" in shown(app))
+        await pilot.press("f")
+        for keys in ([], ["1"], ["t"], ["w"], ["J"], ["0"], ["w"], ["right"], ["f", "L"], ["f"], ["0"], ["w"]):
+            await pilot.press(*keys)
+            await until(pilot, lambda: not any(w.is_running for w in app.workers if w.group == "log"))
+            await pilot.pause()
+            strips = app.screen._compositor.render_strips()
+            assert all(cell_len(strip.text) == strip.cell_length == size[0] for strip in strips)
+            lines = [strip.text for strip in strips]
+            begin = next(n for n, line in enumerate(lines) if line.startswith("╭─ log"))
+            end = next(n for n, line in enumerate(lines) if n > begin and line.startswith("╰"))
+            assert all(line[0] == "│" and line[-1] == "│" for line in lines[begin + 1 : end])
+            assert set(shown(app)).isdisjoint(
+                map(chr, [*range(10), *range(11, 32), *range(0x7F, 0xA0), 0x202E, 0x200D])
+            )
+
+
+async def test_what_hostile_lines_are_found_as_is_harmless(desk: Desk) -> None:
+    records = [stage("clean", "failed", 700, 9)]
+    run = desk.do(desk.run_of("regions", RunState.FAILED, 700, 9.0, records, total=1))
+    desk.do(desk.write_log(run, "clean", 1, EVIL))
+    app = desk.app("search regions .")
+    async with app.run_test(size=NARROW) as pilot:
+        await until(pilot, lambda: "that is all" in shown(app))
+        for _ in range(len(EVIL)):
+            await pilot.press("j")
+            await pilot.pause()
+            strips = app.screen._compositor.render_strips()
+            assert all(cell_len(strip.text) == strip.cell_length == 80 for strip in strips)
+            assert set(shown(app)).isdisjoint(
+                map(chr, [*range(10), *range(11, 32), *range(0x7F, 0xA0), 0x202E, 0x200D])
+            )
