@@ -98,7 +98,6 @@ class LogSearch(View):
         self._runs = self._logs = self._bytes = 0
         self._reached = self._problem = ""
         self.command = f"search {self._pipeline} {self._wanted.expression}".strip()
-        self.chips([self._wanted.expression or "errors"])
         self._show()
         self.look(ENOUGH)
 
