@@ -101,7 +101,7 @@ class S3Server:
 
 
 @cache
-def _provided() -> Path | str:
+def provided() -> Path | str:
     """The server's program, built if need be; or why there is none."""
     configured = os.environ.get("KHANTUI_TEST_S3")
     target = Path(configured or Path(platformdirs.user_cache_dir("khantui")) / f"versitygw-{VERSION[1:]}" / "versitygw")
@@ -130,7 +130,7 @@ def _provided() -> Path | str:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Bring a server before the first test that needs one: building it takes longer than a test may."""
     if not session.config.option.collectonly and any(item.get_closest_marker("s3") for item in session.items):
-        _provided()
+        provided()
 
 
 def pytest_sessionfinish(exitstatus: int) -> None:
@@ -142,7 +142,7 @@ def pytest_sessionfinish(exitstatus: int) -> None:
 @pytest.fixture(scope="session")
 def s3_binary() -> Path:
     """The server's program. Without one the test is skipped, and says why."""
-    found = _provided()
+    found = provided()
     if isinstance(found, str):
         pytest.skip(f"no S3 server: {found}")
     return found
@@ -183,5 +183,5 @@ def s3_for_pods(s3_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 if __name__ == "__main__":
-    made = _provided()
+    made = provided()
     sys.exit(made if isinstance(made, str) else print(made))

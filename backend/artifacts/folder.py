@@ -80,13 +80,13 @@ class FolderStore:
 
     async def open(self, record: ArtifactRecord, inside: str = "") -> Content:
         """An artifact's content, or that of a file or folder inside of it. Raises NotFound."""
-        root = self._layout.artifact(record.location)
-        path = root / inside if inside else root
-        real = path.resolve()
-        if not real.is_relative_to(root.resolve()) or not real.exists():
+        root = self._layout.artifact(record.location).resolve()
+        real = (root / inside).resolve()
+        if not real.is_relative_to(root) or not real.exists():
             raise NotFound(f"the artifact has no {inside or 'content any more'}")
         if real.is_dir():
-            members = await asyncio.to_thread(lambda: below(survey(real), "."))
+            path = real.relative_to(root).as_posix()
+            members = await asyncio.to_thread(lambda: below(survey(root), path))
             return Content("folder", 0, members, on_disk(real))
         return Content("file", real.stat().st_size, (), on_disk(real))
 

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [--only engine|terminal|logs] [-o json|table] [--repeats N]`."""
+"""`python -m tests.bench [--only engine|terminal|logs|artifacts] [-o json|table] [--repeats N]`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import argparse
 import json
 from typing import Any
 
-from tests.bench import engine, logs, terminal
+from tests.bench import artifacts, engine, logs, terminal
 
-SUITES = {"engine": engine.measure, "terminal": terminal.measure, "logs": logs.measure}
+SUITES = {
+    "engine": engine.measure,
+    "terminal": terminal.measure,
+    "logs": logs.measure,
+    "artifacts": artifacts.measure,
+}
 
 
 def main() -> None:
@@ -32,6 +37,7 @@ def main() -> None:
 def line(result: dict[str, Any]) -> str:
     """A result for people."""
     each = f"{result['resident_mib']:>8.1f} MiB resident" if "resident_mib" in result else ""
+    each = each or (f"{result['mib_per_s']:>8.1f} MiB/s" if "mib_per_s" in result else "")
     each = each or f"{result['per_stage_ms']:>8.2f} ms a stage"
     if "lost" in result:
         each += f"  {result['lost']} lost, worst {result['worst_s']:.3f} s"

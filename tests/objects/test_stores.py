@@ -113,6 +113,7 @@ async def test_what_is_inside_of_a_folder(kept: Kept) -> None:
         "and": "/", "and/deeper": "/", "and/deeper/f": b"this is 'deep/er/and/deeper/f'"
     }  # fmt: skip
     assert await unpacked(await kept.store.open(record, "empty/inner")) == {}
+    assert await unpacked(await kept.store.open(record, "up")) == {"link": "-> ../deep/er"}
     for inside in ("../other", "../../../..", "/etc/passwd", "nowhere", "nothing/x", "up/../../x"):
         with pytest.raises(NotFound):
             await kept.store.open(record, inside)
