@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,3 +101,14 @@ def test_registered_images_run(daemon: Daemon) -> None:
     assert daemon.log(run_id, "a") == ["said by awk"]
     tools = daemon.http.put("/images/mine", json={"tools": ["awk"]}).json()
     assert (tools["available"], tools["reason"]) == (False, "there is no container image for it")
+
+
+@pytest.mark.timeout(600)
+def test_all_the_examples_run(daemon: Daemon) -> None:
+    """Shell, Python, R and SQL, as `make up` runs them in the sandbox; one of them is meant to fail."""
+    argv = [sys.executable, "-m", "khantui", "up", "--examples", "--data", str(daemon.folder)]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "left out" not in done.stderr
+    images = {s["image"] for r in daemon.http.get("/runs").json()["items"] for s in daemon.status(r["id"])["stages"]}
+    assert images == {"shell", "python", "duckdb", "r"}
