@@ -54,6 +54,13 @@ class FakeClock:
         heapq.heappush(self._sleepers, (moment, next(self._order), woken))
         await woken
 
+    @property
+    def next_wake(self) -> datetime | None:
+        """The moment at which the next sleeper wakes; None if nobody sleeps."""
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)
+        return self._sleepers[0][0] if self._sleepers else None
+
     async def advance(self, seconds: float) -> None:
         """Turn the clock forward, waking each sleeper at its own moment and letting it act."""
         end = self._now + timedelta(seconds=seconds)

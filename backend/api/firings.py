@@ -16,7 +16,7 @@ from backend.run.state import Run, RunState
 from backend.schedule.cron import parse_cron
 from backend.schedule.describe import describe
 from backend.schedule.model import Overlap, Schedule
-from backend.schedule.moments import between, may_fire, upcoming
+from backend.schedule.moments import between, may_fire, since_last, upcoming
 from backend.schedule.preview import Foreseen, foresee, opens
 from backend.schedule.ticks import awake
 from backend.schedule.warn import warnings
@@ -55,7 +55,7 @@ async def schedule_view(call: Call, schedule: Schedule, revision: int) -> Schedu
 def ahead(schedule: Schedule, now: datetime, count: int) -> tuple[datetime, ...]:
     """The next firings, in UTC."""
     since = opens(schedule, now)
-    return tuple(islice(upcoming(schedule, since), count)) if since is not None else ()
+    return tuple(islice(since_last(schedule, since), count)) if since is not None else ()
 
 
 async def foreseen(

@@ -10,9 +10,10 @@ from backend.schedule.cron import parse_cron
 from backend.schedule.dates import parse_dates
 from backend.schedule.model import Schedule
 from backend.schedule.times import following
-from backend.schedule.zones import changes_between, zone_of
+from backend.schedule.zones import changes_between, quiet, zone_of
 
 _NEAR = timedelta(days=2)
+_LONG = timedelta(days=35)
 _NEVER = timedelta(days=366 * 5)  # without a moment that counts for so long, none is looked for
 
 
@@ -33,6 +34,24 @@ def upcoming(schedule: Schedule, after: datetime) -> Iterator[datetime]:
             continue
         newest = moment
         yield moment
+
+
+def since_last(schedule: Schedule, after: datetime) -> Iterator[datetime]:
+    """Its moments after `after`, counted on from its last tick: what is met near a change of the clocks depends on it.
+
+    What lies so far back that it cannot matter is not counted from.
+    """
+    last = schedule.last_tick
+    near = last is not None and last < after and after - last < _LONG and not steady(schedule, last, after)
+    begin = last if last is not None and near else after
+    return (moment for moment in upcoming(schedule, begin) if moment > after)
+
+
+def steady(schedule: Schedule, begin: datetime, end: datetime) -> bool:
+    """Whether its moments from `begin` to `end` are the same from wherever they are counted: no clocks change near."""
+    return schedule.kind != "cron" or quiet(
+        zone_of(schedule.zone), begin.astimezone(UTC) - _LONG, end.astimezone(UTC) + _NEAR
+    )
 
 
 def between(schedule: Schedule, after: datetime, until: datetime, limit: int | None = None) -> list[datetime]:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from backend.schedule.deadline import deadline_of
 from backend.schedule.model import Overlap, Schedule
-from backend.schedule.moments import delay, upcoming
+from backend.schedule.moments import delay, since_last
 from backend.schedule.ticks import awake
 
 Clash = Literal["", "beside", "waits", "skipped", "replaces"]
@@ -36,7 +36,7 @@ def foresee(
     """
     found: list[Foreseen] = []
     ends = busy
-    for tick in islice(upcoming(schedule, since), count):
+    for tick in islice(since_last(schedule, since), count):
         starts = tick + delay(schedule, tick)
         clash: Clash = ""
         if ends is not None and ends > starts:

@@ -12,10 +12,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.schedule.model import Schedule
-from backend.schedule.moments import between, delay, next_moment
+from backend.schedule.moments import between, delay, next_moment, since_last, steady
 
 GRACE = timedelta(seconds=60)  # a tick so late is on time, whatever the policy
 MOST = 1000  # missed ticks that are made up for at once
+MANY = 20_000  # moments that are gone through one by one, where clocks have changed in between
 _HOUR = timedelta(hours=1)
 
 
@@ -62,7 +63,7 @@ def judge(schedule: Schedule, tick: datetime, now: datetime) -> Verdict:
         return Verdict(False, at, "it is paused")
     if schedule.last_tick is not None and tick <= schedule.last_tick:
         return Verdict(False, at, "it has been dealt with, or fell into a pause")
-    if next(iter(between(schedule, tick - timedelta(seconds=1), tick)), None) != tick:
+    if next(since_last(schedule, tick - timedelta(microseconds=1)), None) != tick:
         return Verdict(False, at, "the schedule does not fire then")
     if now - at < GRACE:
         return Verdict(True, at)
@@ -107,7 +108,7 @@ def _due(schedule: Schedule, now: datetime) -> Due:
     found = _newest(schedule, since, now)
     ripe, waiting = _ripe(schedule, found, now)
     if waiting is None:
-        following = next_moment(schedule, max(since, now))
+        following = next_moment(schedule, found[-1] if found else since)
         waiting = following + delay(schedule, following) if following else None
     done = waiting is None and (schedule.kind == "once" or schedule.end is not None)
     if not ripe:
@@ -120,13 +121,20 @@ def _due(schedule: Schedule, now: datetime) -> Due:
 
 
 def _newest(schedule: Schedule, since: datetime, now: datetime) -> list[datetime]:
-    """The newest moments after `since` up to `now`, as many as may count, looked for in ever longer stretches."""
+    """The newest moments after `since` up to `now`: as many as may count, and those whose delay is not over.
+
+    They are looked for in ever longer stretches before `now`, where that finds the same ones.
+    """
     count = MOST if schedule.catch_up == "all" else 1
     stretch = max(_HOUR, GRACE + timedelta(seconds=2 * schedule.jitter))
+    if now - since > stretch and not steady(schedule, since, now):
+        found = between(schedule, since, now, MANY)
+        if len(found) < MANY:
+            return found[-MOST:]
     while True:
         begin = max(since, now - stretch)
         found = between(schedule, begin, now)
-        if begin == since or len(found) >= count:
+        if begin == since or (len(found) >= count and found[count - 1] + delay(schedule, found[count - 1]) <= now):
             return found[-MOST:]
         stretch *= 4
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from backend.control.admission import judge
 from backend.run.ids import short
-from backend.run.state import Run, RunState
+from backend.run.state import Run, RunState, Trigger
 from backend.spec.model import Concurrency
 
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -65,3 +66,47 @@ def test_replace_ends_the_oldest_and_lets_only_the_newest_begin() -> None:
     one = Concurrency(1, "replace")
     assert judge(active[2], active, one).skip
     assert judge(active[3], active, one).replaces == (active[0].id, active[1].id)
+
+
+def own(states: str, overlap: str) -> list[Run]:
+    """Runs of one schedule that says what becomes of overlaps."""
+    trigger = Trigger("schedule", schedule="s", overlap=overlap)  # type: ignore[arg-type]
+    return [replace(run, trigger=trigger) for run in runs(states)]
+
+
+@pytest.mark.parametrize(
+    ("states", "overlap", "limit", "admitted", "replaced"),
+    [
+        ("q", "queue", None, "q", 0),
+        ("rq", "queue", None, "", 0),
+        ("rqq", "queue", None, "", 0),
+        ("qq", "queue", None, "q", 0),
+        ("rq", "queue", 5, "", 0),
+        ("rq", "replace", None, "", 1),
+        ("rqq", "replace", None, "", 1),
+        ("q", "replace", 1, "q", 0),
+        ("rq", "skip", None, "q", 0),  # whether there is a run at all was decided before
+        ("rq", "skip", 1, "", 0),
+    ],
+)
+def test_a_schedule_says_what_becomes_of_its_overlaps(
+    states: str, overlap: str, limit: int | None, admitted: str, replaced: int
+) -> None:
+    active = own(states, overlap)
+    verdicts = [judge(run, active, Concurrency(limit)) for run in active if run.state is RunState.QUEUED]
+    assert sum(v.admit for v in verdicts) == len(admitted)
+    assert sum(len(v.replaces) for v in verdicts) == replaced
+
+
+def test_a_schedules_rule_stands_for_the_pipelines_where_others_fill_it() -> None:
+    mine = own("rq", "skip")[1]
+    others = runs("r")
+    assert judge(mine, [*others, mine], Concurrency(1, "queue")).skip
+    mine = replace(mine, trigger=replace(mine.trigger, overlap="replace"))
+    assert judge(mine, [*others, mine], Concurrency(1, "queue")).replaces == (others[0].id,)
+
+
+def test_runs_of_other_schedules_are_not_overlaps() -> None:
+    mine = own("rq", "queue")[1]
+    others = [replace(run, trigger=Trigger("schedule", schedule="t", overlap="queue")) for run in runs("r")]
+    assert judge(mine, [*others, mine], Concurrency()).admit
