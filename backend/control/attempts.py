@@ -166,6 +166,8 @@ class Attempts:
         return External(entries, latest.run)
 
     async def _publish(self, key: AttemptKey, instance: Instance) -> dict[str, ArtifactRecord]:
+        if not instance.outputs:
+            return {}
         published = await self._artifacts.publish(key.run, key.stage, key.number, tuple(instance.outputs))
         return {instance.outputs[alias]: record for alias, record in published.items()}
 

@@ -83,6 +83,12 @@ class Bench:
         await asyncio.gather(self._task, return_exceptions=True)
         await self.executor.close()
 
+    async def clean(self) -> None:
+        """End, and leave nothing in the cluster."""
+        await self.close()
+        mine = ("-l", f"khantui.dev/instance={self.settings.instance}")
+        self.cluster.kubectl("delete", "jobs", *mine, "--cascade=foreground")
+
     async def again(self) -> None:
         """A new daemon."""
         await self.close()

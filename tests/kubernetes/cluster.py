@@ -21,8 +21,14 @@ CONTROL = Path(os.environ.get("KHANTUI_TEST_CLUSTER") or Path(__file__).parents[
 
 
 def kubectl(*words: str, stdin: str = "", check: bool = True) -> str:
-    """What kubectl says."""
-    done = subprocess.run(["kubectl", *words], input=stdin, capture_output=True, text=True, timeout=90)
+    """What kubectl says; asked again while the API server is away, which other tests may have killed."""
+    end = time.monotonic() + 90
+    while True:
+        done = subprocess.run(["kubectl", *words], input=stdin, capture_output=True, text=True, timeout=90)
+        away = any(sign in done.stderr for sign in ("refused", "EOF", "connection reset", "TLS handshake timeout"))
+        if done.returncode == 0 or not away or time.monotonic() > end:
+            break
+        time.sleep(0.5)
     assert not check or done.returncode == 0, (words, done.stderr)
     return done.stdout
 

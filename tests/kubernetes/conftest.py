@@ -12,6 +12,9 @@ import pytest
 
 from tests.kubernetes.bench import Bench, images_missing, volume
 from tests.kubernetes.cluster import Cluster, namespace
+from tests.s3_fixture import pytest_collection_finish, pytest_sessionfinish, s3_binary
+
+__all__ = ["pytest_collection_finish", "pytest_sessionfinish", "s3_binary"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,4 +63,4 @@ async def bench(confined: Cluster, folder: Path) -> AsyncIterator[Bench]:
     bench = Bench(confined, folder)
     await bench.open()
     yield bench
-    await bench.close()
+    await bench.clean()

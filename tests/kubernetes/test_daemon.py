@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from backend.spec.bundle import address, pack
 from tests.e2e.daemon import Daemon
-from tests.kubernetes.bench import CLAIM
-from tests.kubernetes.cluster import Cluster
+from tests.kubernetes.bench import CLAIM, images_missing
+from tests.kubernetes.cluster import Cluster, kubectl
+from tests.s3_fixture import S3Server
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.etcd, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -36,42 +39,97 @@ def flags(cluster: Cluster, data: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def test_data_passes_between_images(daemon: Daemon) -> None:
+CHAIN = {
+    "intermediates": {"total": {}, "files": {}},
+    "outputs": {"report": {}},
+    "environment": {"DAY": "${date}"},
+    "stages": {
+        "add": {
+            "image": "python",
+            "run": ["python3", "add.py"],
+            "inputs": ["numbers"],
+            "outputs": ["total"],
+            "each": {"PART": ["a", "b"]},
+        },
+        "list": {
+            "image": "duckdb",
+            "script": "COPY (SELECT n * 2 AS n FROM read_csv(getenv('KHAN_INPUT_numbers')))"
+            " TO '/khan/out/files/' (FORMAT csv, PER_THREAD_OUTPUT true);",
+            "inputs": ["numbers"],
+            "outputs": ["files"],
+        },
+        "report": {
+            "image": "shell",
+            "script": 'echo "$DAY"; cat "$KHAN_INPUT_total"/*; cat "$KHAN_INPUT_files"/* | wc -l; '
+            'cat "$KHAN_INPUT_total"/* > "$KHAN_OUTPUT_report"',
+            "inputs": ["total", "files"],
+            "outputs": ["report"],
+        },
+        "last": {"image": "shell", "script": "echo the end", "after": ["report"]},
+    },
+}
+ADD = """import csv, os
+total = sum(int(row["n"]) for row in csv.DictReader(open(os.environ["KHAN_INPUT_numbers"])))
+print("adding")
+open(os.environ["KHAN_OUTPUT_total"], "w").write(str(total))
+"""
+
+
+def chain(daemon: Daemon) -> None:
+    """Three images pass on files and folders, and code is there."""
     numbers = daemon.folder / "numbers.csv"
     numbers.write_text("n\n1\n2\n3\n")
-    daemon.apply(
-        "chain",
-        inputs={"numbers": {"uri": numbers.as_uri()}},
-        intermediates={"total": {}},
-        outputs={"report": {}},
-        environment={"DAY": "${date}"},
-        stages={
-            "add": {
-                "image": "python",
-                "script": "import csv, os\n"
-                "total = sum(int(r['n']) for r in csv.DictReader(open(os.environ['KHAN_INPUT_numbers'])))\n"
-                "print('adding')\nopen(os.environ['KHAN_OUTPUT_total'], 'w').write(str(total))",
-                "inputs": ["numbers"],
-                "outputs": ["total"],
-                "each": {"PART": ["a", "b"]},
-            },
-            "report": {
-                "image": "shell",
-                "script": 'echo "$DAY"; cat "$KHAN_INPUT_total"/*; cat "$KHAN_INPUT_total"/* > "$KHAN_OUTPUT_report"',
-                "inputs": ["total"],
-                "outputs": ["report"],
-            },
-        },
-    )
+    bundle = pack({"add.py": (ADD.encode(), False)})
+    assert daemon.http.put(f"/bundles/{address(bundle)}", content=bundle).status_code < 300
+    text = json.dumps({"name": "chain", "code": ["add.py"], "inputs": {"numbers": {"uri": numbers.as_uri()}}, **CHAIN})
+    answer = daemon.http.post("/pipelines", json={"document": text, "bundle": address(bundle)})
+    assert answer.status_code < 300, answer.text
     run_id = daemon.run("chain", date="2026-03-03")
-    run = daemon.ended(run_id, limit=120)
-    assert run["state"] == "succeeded", run
-    assert daemon.log(run_id, "report") == ["2026-03-03", "66"]
+    run = daemon.ended(run_id, limit=180)
+    assert run["state"] == "succeeded", [(s["name"], s["message"]) for s in run["stages"]]
+    assert daemon.log(run_id, "report") == ["2026-03-03", "664"]
     assert daemon.log(run_id, "add.a") == ["adding"]
+
+
+def test_data_passes_between_images(daemon: Daemon) -> None:
+    chain(daemon)
     status = daemon.http.get("http://khantui/api/v1").json()
     assert (status["executor"], status["sandboxed"]) == ("kubernetes", True)
     metrics = daemon.http.get("http://khantui/metrics").text
-    assert 'khantui_cluster_requests{resource="jobs",verb="create"} 3.0' in metrics
+    assert 'khantui_cluster_requests{resource="jobs",verb="create"} 5.0' in metrics
+
+
+@pytest.mark.s3
+def test_data_passes_through_an_object_store(
+    confined: Cluster, s3_binary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = kubectl("get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}")
+    if missing := images_missing("shell", "python", "duckdb", "stager"):
+        pytest.skip(f"the cluster has no {missing}: `make images` builds the images and loads them")
+    try:
+        server = S3Server(s3_binary, tmp_path / "s3", node)
+    except OSError:
+        pytest.skip("the cluster's node is not this machine: pods could not reach an S3 server of this test")
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    literals = [f"--from-literal={name}={value}" for name, value in server.environment.items()]
+    confined.kubectl("create", "secret", "generic", "store", *literals)
+    (tmp_path / "data").mkdir()
+    daemon = Daemon(tmp_path / "data")
+    try:
+        daemon.start(
+            "--executor", "kubernetes", "--namespace", confined.namespace,
+            "--artifacts", f"{server.bucket('khan')}/prod", "--artifacts-secret", "store",
+        )  # fmt: skip
+        chain(daemon)
+        daemon.apply("lazy", outputs={"x": {}}, stages={"a": {"script": "echo nothing", "outputs": ["x"]}})
+        run = daemon.ended(daemon.run("lazy"), limit=120)
+        (attempt,) = run["stages"][0]["attempts"]
+        assert attempt["reason"] == "missing-output"
+        assert "the output 'x' is missing: it wrote nothing" in attempt["message"]
+    finally:
+        daemon.close()
+        server.kill()
 
 
 def test_a_schedule_is_a_cronjob(daemon: Daemon, confined: Cluster) -> None:

@@ -255,7 +255,7 @@ class KubernetesExecutor:
         if tracked.over or not tracked.made:
             return
         reading = read(tracked.facts(seen, self._capacity.most))
-        if isinstance(reading, Ended) and not (reading.reason is Reason.DELETED and tracked.verdict):
+        if isinstance(reading, Ended) and tracked.verdict is None:
             self._conclude(tracked, reading)
         elif seen.nothing:
             if seen.known and not tracked.making:
@@ -274,6 +274,14 @@ class KubernetesExecutor:
         if not tracked.runs:
             tracked.runs = True
             self._say(Observation(tracked.key, "running", reading.since or self._clock.now()))
+        if reading.overdue is not None:  # somebody else ends it; where its node does not answer, we see to it
+            late = (reading.overdue - self._clock.now()).total_seconds() + FORCE
+            loop = asyncio.get_running_loop()
+            tracked.alarm = loop.call_later(max(late, 0), self._overdue, tracked, seen)
+
+    def _overdue(self, tracked: Tracked, seen: Seen) -> None:
+        if not tracked.over:
+            self._spawn(self._force(tracked, seen))
 
     def _waits(self, tracked: Tracked, reading: Waits) -> None:
         """Say what it waits for, and give it up when it has waited for too long."""
@@ -423,9 +431,9 @@ class KubernetesExecutor:
             self._conclude(tracked, Ended(Reason.CANCELLED, "cancelled"))
             return
         tracked.made = True
-        tracked.verdict = Ended(Reason.CANCELLED, "cancelled")
         pod = next(iter(seen.pods.values()), None)
         if pod is None or pod.status.start_time is None:
+            tracked.verdict = Ended(Reason.CANCELLED, "cancelled")
             await self._delete_job(tracked)
         else:
             # a pod past its deadline is ended by its node like one that is deleted, and stays: its log can be read

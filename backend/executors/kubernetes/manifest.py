@@ -16,9 +16,10 @@ from backend.executors.base import AttemptSpec
 from backend.executors.kubernetes import names
 from backend.executors.kubernetes.settings import ObjectStorage, Settings, SharedVolume
 from backend.layout import Layout
+from backend.objects.plan import VARIABLE, Fetched, Plan
 from backend.spec.images import IMAGES, Image, find, reference
 from backend.spec.model import Placement
-from backend.spec.quantity import show_cpu
+from backend.spec.quantity import show_cpu, show_memory
 
 STAGE, FETCH, PUBLISH = "stage", "fetch", "publish"
 CODE, IN, OUT, TMP = "/khan/code", "/khan/in", "/khan/out", "/tmp"  # noqa: S108  inside of the container
@@ -31,7 +32,7 @@ _CONFINED: dict[str, Any] = {
     "capabilities": {"drop": ["ALL"]},
 }
 # as little as the helpers do with: they stream
-_HELPER_RESOURCES = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
+_HELPER_RESOURCES = {"requests": {"cpu": "10m", "memory": "256Mi"}, "limits": {"memory": "256Mi"}}
 
 
 def job(spec: AttemptSpec, settings: Settings, images: Mapping[str, Image] = IMAGES) -> dict[str, Any]:
@@ -106,13 +107,47 @@ def _pod(spec: AttemptSpec, settings: Settings, images: Mapping[str, Image]) -> 
         pod["imagePullSecrets"] = [{"name": name} for name in secrets]
     if spec.timeout is not None:
         pod["activeDeadlineSeconds"] = int(spec.timeout) + settings.grace + BACKSTOP
-    return pod | _containers(stage, settings)
+    return pod | _containers(spec, stage, settings)
 
 
-def _containers(stage: dict[str, Any], settings: Settings) -> dict[str, Any]:
+def _containers(spec: AttemptSpec, stage: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """The stage's container, with those before and after it that have something to do: they run in turn."""
     if isinstance(settings.storage, SharedVolume):
         return {"containers": [stage]}
-    raise ExecutorError("an object store cannot be used yet")
+    before = [_helper(FETCH, spec, settings, settings.storage)] if spec.inputs or spec.code else []
+    if not spec.outputs:
+        return {"initContainers": before, "containers": [stage]}
+    after = _helper(PUBLISH, spec, settings, settings.storage)
+    return {"initContainers": [*before, stage], "containers": [after]}
+
+
+def _helper(name: str, spec: AttemptSpec, settings: Settings, storage: ObjectStorage) -> dict[str, Any]:
+    """A container of the stager: `fetch` or `publish`."""
+    plan = Plan(
+        store=storage.url,
+        attempt=str(Layout(Path()).attempt(*spec.key)),
+        inputs=tuple(Fetched(mount.place, mount.location, mount.kind, mount.sha256) for mount in spec.inputs),
+        code=spec.code,
+        outputs=spec.outputs,
+    )
+    mounts: list[dict[str, Any]]
+    if name == FETCH:
+        mounts = [{"name": "in", "mountPath": IN}, {"name": "code", "mountPath": CODE}]
+    else:
+        mounts = [{"name": "out", "mountPath": OUT, "readOnly": True}]
+    helper: dict[str, Any] = {
+        "name": name,
+        "image": storage.stager,
+        "imagePullPolicy": settings.pull_policy,
+        "args": [name],
+        "env": [{"name": VARIABLE, "value": _literal(plan.pack())}],
+        "volumeMounts": [{"name": "moving", "mountPath": TMP}, *mounts],
+        "securityContext": _CONFINED,
+        "resources": _HELPER_RESOURCES,
+    }
+    if storage.secret:
+        helper["envFrom"] = [{"secretRef": {"name": storage.secret}}]
+    return helper
 
 
 def image_of(name: str, settings: Settings, images: Mapping[str, Image]) -> tuple[str, Image]:
@@ -163,9 +198,9 @@ def _resources(spec: AttemptSpec) -> dict[str, Any]:
     limits: dict[str, Any] = {name: str(count) for name, count in spec.kubernetes.devices.items()}
     requests: dict[str, Any] = {}
     if spec.resources.memory is not None:
-        limits["memory"] = str(spec.resources.memory)
+        limits["memory"] = show_memory(spec.resources.memory)
     if spec.kubernetes.ephemeral_storage is not None:
-        limits["ephemeral-storage"] = str(spec.kubernetes.ephemeral_storage)
+        limits["ephemeral-storage"] = show_memory(spec.kubernetes.ephemeral_storage)
     if spec.resources.cpu is not None:
         requests["cpu"] = show_cpu(spec.resources.cpu)
     return {"limits": limits, "requests": {**limits, **requests}}
@@ -193,10 +228,14 @@ def _volumes(spec: AttemptSpec, settings: Settings, script: str) -> tuple[list[d
         item = {"path": name, "fieldRef": {"fieldPath": f"metadata.annotations['{names.SCRIPT}']"}}
         volumes.append({"name": "script", "downwardAPI": {"items": [item]}})
         mounts.append({"name": "script", "mountPath": script, "subPath": name, "readOnly": True})
-    if isinstance(settings.storage, ObjectStorage) or not spec.code:
-        volumes.append({"name": "code", "emptyDir": {}})
-        mounts.append({"name": "code", "mountPath": CODE, "readOnly": True})
-    if isinstance(settings.storage, SharedVolume):
+    if isinstance(settings.storage, ObjectStorage):
+        volumes += [{"name": name, "emptyDir": {}} for name in ("in", "code", "out", "moving")]
+        mounts += [{"name": name, "mountPath": where, "readOnly": True} for name, where in (("in", IN), ("code", CODE))]
+        mounts.append({"name": "out", "mountPath": OUT})
+    else:
+        if not spec.code:
+            volumes.append({"name": "code", "emptyDir": {}})
+            mounts.append({"name": "code", "mountPath": CODE, "readOnly": True})
         volumes.append({"name": "data", "persistentVolumeClaim": {"claimName": settings.storage.claim}})
         mounts += _shared(spec, settings.storage)
     return volumes, mounts

@@ -15,6 +15,8 @@ from backend.executors.kubernetes.manifest import FETCH, PUBLISH, STAGE
 from backend.executors.kubernetes.objects import ContainerState, Event, Job, Pod, Terminated
 from backend.run.state import Reason
 
+VANISHED = "ContainerStatusUnknown"  # the kubelet's word for a container that it cannot find any more
+
 
 class Need(Enum):
     """What a pod that cannot start lacks, and so how long it may."""
@@ -36,9 +38,10 @@ class Waits(Struct, frozen=True):
 
 
 class Runs(Struct, frozen=True):
-    """Its command runs."""
+    """Its command runs, or something beside it; `overdue`: its pod is to be gone by then."""
 
     since: datetime | None
+    overdue: datetime | None = None
 
 
 class Ended(Struct, frozen=True):
@@ -81,11 +84,11 @@ def read(facts: Facts) -> Reading:
     if ended := _ended(facts, pod):
         return ended
     if facts.gone:
-        reason, message = words.gone(pod)
+        reason, message = _gone(facts, pod)
         return Ended(reason, message, containers=_ran(pod))
     running = pod.container(STAGE).running or pod.container(PUBLISH).running
     if running is not None or pod.container(STAGE).terminated is not None:
-        return Runs(running.started_at if running else None)
+        return Runs(running.started_at if running else None, pod.metadata.deletion_timestamp)
     return _waits(facts, pod)
 
 
@@ -113,10 +116,10 @@ def _ended(facts: Facts, pod: Pod) -> Ended | None:
     if stage is not None and stage.exit_code != 0:
         return _failed(facts, pod, stage, ran)
     if fetch is not None and fetch.exit_code != 0:
-        reason, message = _helper(fetch, "the inputs could not be fetched", Reason.MISSING_INPUT)
+        reason, message = _helper(pod, fetch, "the inputs could not be fetched", Reason.MISSING_INPUT)
         return Ended(reason, message, None, _at(fetch), ran)
     if stage is not None and publish is not None and publish.exit_code != 0:
-        reason, message = _helper(publish, "the outputs could not be published", Reason.PUBLISH)
+        reason, message = _helper(pod, publish, "the outputs could not be published", Reason.PUBLISH)
         return Ended(reason, message, 0, _at(publish), ran)
     if stage is not None and (publish is not None or not _has(pod, PUBLISH)):
         return Ended(Reason.OK, "", 0, _at(publish or stage), ran)
@@ -132,11 +135,20 @@ def _failed(facts: Facts, pod: Pod, stage: Terminated, ran: tuple[str, ...]) -> 
         return Ended(Reason.MEMORY, words.out_of_memory(facts.memory), code, at, ran)
     if stage.reason in ("StartError", "ContainerCannotRun"):
         return Ended(Reason.START, words.not_started(stage.message), None, at, ran)
+    if stage.reason == VANISHED:
+        return Ended(Reason.NODE_LOST, words.vanished(pod), None, at, ran)
     if pod.status.reason or pod.metadata.deletion_timestamp or pod.condition("DisruptionTarget"):
-        reason, message = words.gone(pod)
+        reason, message = _gone(facts, pod)
         return Ended(reason, message, code, at, ran)
     reason, message = exited(code)
     return Ended(reason, message, code, at, ran)
+
+
+def _gone(facts: Facts, pod: Pod) -> tuple[Reason, str]:
+    reason, message = words.gone(pod)
+    if reason is Reason.DELETED and (facts.job is None or facts.job.metadata.deletion_timestamp):
+        return reason, "somebody deleted its Job"
+    return reason, message
 
 
 def _waits(facts: Facts, pod: Pod) -> Waits:
@@ -160,8 +172,12 @@ def _waits(facts: Facts, pod: Pod) -> Waits:
     return Waits()
 
 
-def _helper(ended: Terminated, failed: str, reason: Reason) -> tuple[Reason, str]:
+def _helper(pod: Pod, ended: Terminated, failed: str, reason: Reason) -> tuple[Reason, str]:
     """What the stager left as its last words."""
+    if ended.reason == VANISHED:
+        return Reason.NODE_LOST, words.vanished(pod)
+    if not ended.message and (pod.metadata.deletion_timestamp or pod.condition("DisruptionTarget")):
+        return words.gone(pod)
     try:
         said = msgspec.json.decode(ended.message, type=LastWords)
         known = {str(each): each for each in Reason}

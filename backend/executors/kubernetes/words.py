@@ -89,7 +89,7 @@ def amount(resource: str, value: float) -> str:
             if value >= 1024**power:
                 return f"{value / 1024**power:.3g}{unit}"
         return show_memory(int(value))
-    return f"{value:.3g}"
+    return f"{value:g}"
 
 
 def image(reason: str, said: str, name: str) -> str:
@@ -178,6 +178,11 @@ def gone(pod: Pod) -> tuple[Reason, str]:
     if status.reason and not pod.metadata.deletion_timestamp:
         return Reason.START, f"{status.reason}: {_short(status.message)}"
     return Reason.DELETED, "somebody deleted its pod"
+
+
+def vanished(pod: Pod) -> str:
+    """A container that its node cannot find any more."""
+    return f"its container vanished from its node {pod.spec.node_name}, which was perhaps restarted"
 
 
 def rejected(pod: Pod) -> tuple[Reason, str]:
