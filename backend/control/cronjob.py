@@ -17,12 +17,13 @@ import msgspec
 from msgspec import Struct
 
 from backend.errors import KhanError
+from backend.executors.kubernetes.names import DOMAIN, INSTANCE, MANAGED_BY, label
 from backend.kube import Object
 from backend.schedule.cron import kubernetes_form, parse_cron
 from backend.schedule.model import Schedule
 
-MANAGED_BY, INSTANCE, SCHEDULE = "app.kubernetes.io/managed-by", "khantui.dev/instance", "khantui.dev/schedule"
-FORM = "khantui.dev/form"  # annotation: a hash of the CronJob as we wrote it
+SCHEDULE = f"{DOMAIN}/schedule"
+FORM = f"{DOMAIN}/form"  # annotation: a hash of the CronJob as we wrote it
 SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"  # annotation of its Jobs: the tick
 _LONGEST = 34  # characters of the schedule's name in the CronJob's, which has 52 at most
 _KEPT = 100  # ended Jobs that Kubernetes keeps: more than anybody resumes by hand before they are taken up
@@ -112,7 +113,7 @@ def changes(wanted: Wanted, found: CronJob) -> list[str]:
 
 def _cron_job(schedule: Schedule, number: int, expression: str, instance: str, image: str) -> Wanted:
     name = name_of(schedule.name, number, instance)
-    labels = {MANAGED_BY: "khantui", INSTANCE: instance, SCHEDULE: _label(schedule.name)}
+    labels = {MANAGED_BY: "khantui", INSTANCE: instance, SCHEDULE: label(schedule.name)}
     marks = {SCHEDULE: schedule.name}
     spec = {
         "schedule": expression,
@@ -154,11 +155,6 @@ def _job(labels: Mapping[str, str], image: str) -> dict[str, Any]:
         "containers": [container],
     }
     return {"suspend": True, "backoffLimit": 0, "template": {"metadata": {"labels": dict(labels)}, "spec": pod}}
-
-
-def _label(name: str) -> str:
-    """A schedule's name as a label can have it: it ends with a letter or a digit."""
-    return name if name[-1:].isalnum() else f"{name[:54].rstrip('-_')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def name_of(schedule: str, number: int, instance: str) -> str:

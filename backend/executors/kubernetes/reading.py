@@ -51,7 +51,7 @@ class Ended(Struct, frozen=True):
     message: str = ""
     exit_code: int | None = None
     at: datetime | None = None
-    containers: tuple[str, ...] = ()  # those that have run, and so may have logs
+    containers: tuple[str, ...] = ()  # those whose logs are wanted: the stage, and a helper that failed
 
 
 class Unknown(Struct, frozen=True):
@@ -205,7 +205,13 @@ def _has(pod: Pod, name: str) -> bool:
 
 
 def _ran(pod: Pod) -> tuple[str, ...]:
-    return tuple(name for name in (FETCH, STAGE, PUBLISH) if _has_run(pod.container(name)))
+    """The containers whose logs are wanted: helpers are heard only where they failed."""
+    states = {name: pod.container(name) for name in (FETCH, STAGE, PUBLISH)}
+    return tuple(
+        name
+        for name, state in states.items()
+        if _has_run(state) and (name == STAGE or (state.terminated is not None and state.terminated.exit_code != 0))
+    )
 
 
 def _has_run(state: ContainerState) -> bool:
