@@ -60,15 +60,28 @@ class Cluster:
         """Leave to kill parts of the cluster, which nobody else then has; afterwards all of it is up again."""
         if not CONTROL.exists():
             pytest.skip("killing the cluster's parts needs KHANTUI_TEST_CLUSTER: a program with `kill PART` and `up`")
-        lock = Path(tempfile.gettempdir()) / "khan" / "cluster-faults"
-        lock.parent.mkdir(exist_ok=True)
-        with lock.open("a") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
+        with _held(fcntl.LOCK_EX):
             faults = Faults()
             try:
                 yield faults
             finally:
                 faults.up()
+
+    @contextmanager
+    def calm(self) -> Iterator[None]:
+        """Nothing is killed meanwhile: for what counts requests. Be quick, others wait."""
+        with _held(fcntl.LOCK_SH):
+            yield
+
+
+@contextmanager
+def _held(how: int) -> Iterator[None]:
+    """Hold the lock of those who kill parts of the cluster, alone or with others."""
+    lock = Path(tempfile.gettempdir()) / "khan" / "cluster-faults"
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("a") as held:
+        fcntl.flock(held, how)
+        yield
 
 
 class Faults:

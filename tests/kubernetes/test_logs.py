@@ -117,10 +117,11 @@ async def test_a_stage_that_never_began(cluster: Cluster, kube: Kube, tmp_path: 
 async def test_a_log_that_is_whole_is_not_asked_for_again(cluster: Cluster, kube: Kube, tmp_path: Path) -> None:
     name = begin(cluster, "echo short")
     await ended(kube, name)
-    before = kube.requests.total
-    for _ in range(3):
-        logs = ContainerLogs(kube, Layout(tmp_path))
-        await logs.finish(KEY, name, ["stage"])
+    with cluster.calm():
+        before = kube.requests.total
+        for _ in range(3):
+            logs = ContainerLogs(kube, Layout(tmp_path))
+            await logs.finish(KEY, name, ["stage"])
     assert kube.requests.total - before == 2  # the last entry, and the log
     assert Layout(tmp_path).live_log(*KEY).read_text() == "short\n"
 
@@ -187,7 +188,7 @@ async def test_times_are_those_of_the_container(cluster: Cluster, kube: Kube, tm
     assert all(times)
     wrote = float(lines[2].text)
     last = times[2].timestamp()  # type: ignore[union-attr]
-    assert 0 <= last - wrote < 0.5
+    assert 0 <= last - wrote < 2
     assert (times[2] - times[0]).total_seconds() > 2.5  # type: ignore[operator]
 
 
