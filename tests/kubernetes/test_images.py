@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tomllib
@@ -14,7 +15,7 @@ import pytest
 from backend.spec.images import IMAGES, Image, find, reference
 from tests.kubernetes.cluster import Cluster, namespace
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.slow, pytest.mark.timeout(900)]
 
 STAGES = Path(__file__).parent / "stages"
 VERSION = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["version"]
@@ -34,12 +35,21 @@ STRICT = {
 def strict() -> Iterator[Cluster]:
     """A namespace that refuses what does not keep to the strictest of the pod security standards."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    with namespace(f"khantui-images-{os.getpid()}", labels) as cluster:
+    with contextlib.ExitStack() as stack:
+        with Cluster("").calm():
+            cluster = stack.enter_context(namespace(f"khantui-images-{os.getpid()}", labels))
         files = {path.name: path.read_text() for path in STAGES.iterdir() if path.is_file()}
         files["rows"] = json.dumps(ROWS)
         files["lines"] = "".join(json.dumps(row) + "\n" for row in ROWS)
         cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "code"}, "data": files})
         yield cluster
+
+
+@pytest.fixture(autouse=True)
+def calm(strict: Cluster) -> Iterator[None]:
+    """Other tests do not kill the cluster's parts meanwhile."""
+    with strict.calm():
+        yield
 
 
 def run(cluster: Cluster, name: str, image: Image, command: list[str], rows: str = "rows") -> str:
