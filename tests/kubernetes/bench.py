@@ -21,7 +21,7 @@ from backend.kube import Connection, Kube, connect
 from backend.layout import Layout
 from backend.run.ids import new_id
 from backend.spec.model import Resources
-from tests.kubernetes.cluster import Cluster, kubectl, version
+from tests.kubernetes.cluster import CONTROL, Cluster, Faults, kubectl, version
 
 CLAIM = "data"
 
@@ -33,7 +33,10 @@ def volume(cluster: Cluster) -> Path:
         "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
     }  # fmt: skip
     cluster.apply(claim)
-    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Bound", f"pvc/{CLAIM}", "--timeout=30s")
+    bound = ("wait", "--for=jsonpath={.status.phase}=Bound", f"pvc/{CLAIM}", "--timeout=20s")
+    if not cluster.kubectl(*bound, check=False) and CONTROL.exists():
+        Faults().up()  # it offers volumes anew whose claims are gone
+    cluster.kubectl(*bound)
     name = cluster.kubectl("get", "pvc", CLAIM, "-o", "jsonpath={.spec.volumeName}")
     path = kubectl("get", "pv", name, "-o", "jsonpath={.spec.hostPath.path}")
     if not path or not Path(path).parent.is_dir():
