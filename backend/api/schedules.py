@@ -74,7 +74,8 @@ async def put_schedule(call: Call) -> Response:
         found = await services.store.get(keys.schedule(name))
         old = decode(found.value, Schedule) if found else None
         schedule = await _edited(call, name, body, old, now)
-        check(schedule, [s async for s in _all(call)], now=now, pipeline=loaded.pipeline)
+        others = [s async for s in _all(call)] if schedule.kind == "after" else []
+        check(schedule, others, now=now, pipeline=loaded.pipeline)
         revision = await _write(call, schedule, found)
         if revision is not None:
             return answer(await schedule_view(call, schedule, revision))

@@ -56,12 +56,19 @@ def steady(schedule: Schedule, begin: datetime, end: datetime) -> bool:
 
 def between(schedule: Schedule, after: datetime, until: datetime, limit: int | None = None) -> list[datetime]:
     """Its moments after `after` up to and including `until` (aware), the first `limit`."""
+    return up_to(schedule, after, until, limit)[0]
+
+
+def up_to(
+    schedule: Schedule, after: datetime, until: datetime, limit: int | None = None
+) -> tuple[list[datetime], datetime | None]:
+    """Its moments after `after` up to and including `until`, the first `limit`; and the first one behind `until`."""
     found: list[datetime] = []
     for moment in upcoming(schedule, after):
         if moment > until or (limit is not None and len(found) >= limit):
-            break
+            return found, moment
         found.append(moment)
-    return found
+    return found, None
 
 
 def next_moment(schedule: Schedule, after: datetime) -> datetime | None:

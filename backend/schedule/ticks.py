@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.schedule.model import Schedule
-from backend.schedule.moments import between, delay, next_moment, since_last, steady
+from backend.schedule.moments import delay, next_moment, since_last, steady, up_to
 
 GRACE = timedelta(seconds=60)  # a tick so late is on time, whatever the policy
 MOST = 1000  # missed ticks that are made up for at once
@@ -105,11 +105,10 @@ def _due(schedule: Schedule, now: datetime) -> Due:
     if schedule.done or schedule.kind == "after":
         return Due((), schedule.last_tick, None, schedule.done)
     since = schedule.last_tick or schedule.created or now
-    found = _newest(schedule, since, now)
+    found, following = _newest(schedule, since, now)
     ripe, waiting = _ripe(schedule, found, now)
-    if waiting is None:
-        following = next_moment(schedule, found[-1] if found else since)
-        waiting = following + delay(schedule, following) if following else None
+    if waiting is None and following is not None:
+        waiting = following + delay(schedule, following)
     done = waiting is None and (schedule.kind == "once" or schedule.end is not None)
     if not ripe:
         passed = "its moment passed while it was paused" if schedule.kind == "once" else "its end has come"
@@ -120,22 +119,23 @@ def _due(schedule: Schedule, now: datetime) -> Due:
     return Due(ticks, ripe[-1][0], waiting, done, message)
 
 
-def _newest(schedule: Schedule, since: datetime, now: datetime) -> list[datetime]:
-    """The newest moments after `since` up to `now`: as many as may count, and those whose delay is not over.
+def _newest(schedule: Schedule, since: datetime, now: datetime) -> tuple[list[datetime], datetime | None]:
+    """The newest moments after `since` up to `now`, and the first one behind it.
 
-    They are looked for in ever longer stretches before `now`, where that finds the same ones.
+    As many as may count, and those whose delay is not over; they are looked for in ever longer stretches before `now`,
+    where that finds the same ones.
     """
     count = MOST if schedule.catch_up == "all" else 1
     stretch = max(_HOUR, GRACE + timedelta(seconds=2 * schedule.jitter))
     if now - since > stretch and not steady(schedule, since, now):
-        found = between(schedule, since, now, MANY)
+        found, following = up_to(schedule, since, now, MANY)
         if len(found) < MANY:
-            return found[-MOST:]
+            return found[-MOST:], following
     while True:
         begin = max(since, now - stretch)
-        found = between(schedule, begin, now)
+        found, following = up_to(schedule, begin, max(begin, now))
         if begin == since or (len(found) >= count and found[count - 1] + delay(schedule, found[count - 1]) <= now):
-            return found[-MOST:]
+            return found[-MOST:], following
         stretch *= 4
 
 

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from backend.schedule.cron import Cron
 from backend.schedule.walk import YEARS, walk
-from backend.schedule.zones import offset_at, quiet
+from backend.schedule.zones import offset_at, plain, quiet
 
 _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
 _QUARTER = timedelta(minutes=15)
@@ -58,16 +58,28 @@ def _chain(cron: Cron, zone: ZoneInfo, moment: datetime) -> Iterator[datetime]:
 def _next(cron: Cron, zone: ZoneInfo, moment: datetime) -> datetime | None:
     try:
         moment = moment.astimezone(UTC)
-        offset = offset_at(zone, moment)
-        wall = _regular(cron, (moment + offset).replace(tzinfo=None))
+        wall = _regular(cron, (moment + offset_at(zone, moment)).replace(tzinfo=None))
         if wall is not None:
-            found = (wall - offset).replace(tzinfo=UTC)
-            around = _AROUND if len(cron.months) == 12 else _MONTH
-            if quiet(zone, moment - around, found + _AROUND):
+            found = wall.replace(tzinfo=zone).astimezone(UTC)
+            if _undisturbed(cron, zone, moment, found):
                 return found
         return _later(cron, zone, moment)
     except (OverflowError, ValueError):  # the calendar has an end
         return None
+
+
+def _undisturbed(cron: Cron, zone: ZoneInfo, moment: datetime, found: datetime) -> bool:
+    """Whether no change of the clocks is in the way from `moment` to `found`: near to one of them, or such that
+    midnights in between, over which the walk goes, are not like others.
+    """
+    around = _AROUND if len(cron.months) == 12 else _MONTH
+    if quiet(zone, moment - around, found + _AROUND):
+        return True
+    return (
+        quiet(zone, moment - _AROUND, moment + _AROUND)
+        and quiet(zone, found - _AROUND, found + _AROUND)
+        and all(plain(zone, year) for year in range((moment - around).year, found.year + 1))
+    )
 
 
 def _later(cron: Cron, zone: ZoneInfo, moment: datetime) -> datetime | None:

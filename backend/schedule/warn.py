@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
@@ -11,13 +12,14 @@ from croniter import CroniterError, croniter
 from backend.schedule.cron import Cron, kubernetes_form, kubernetes_problems, parse_cron
 from backend.schedule.model import Schedule
 from backend.schedule.moments import upcoming
-from backend.schedule.times import following
+from backend.schedule.times import between
 from backend.schedule.walk import stalls
 from backend.schedule.zones import changes_between, instants, offset_at, zone_of
 
 _AHEAD = timedelta(days=400)  # how far clocks are looked at: over each change at least once
 _AROUND = timedelta(hours=26)
-_COMPARED = 40  # firings, from each moment that is looked at
+_COMPARED = 60  # firings around a change
+_FAR, _FEW = timedelta(days=1500), 4  # firings from now on, which also tell whether days are read alike
 _DENSE = 8  # of the hours of a day: what fires in so many need not be told of one
 _DAY = timedelta(days=1)
 
@@ -26,10 +28,16 @@ def warnings(schedule: Schedule, now: datetime) -> tuple[str, ...]:
     """Sentences, the most surprising first; none for a schedule without surprises."""
     found: list[str] = []
     if schedule.kind == "cron":
-        zone = zone_of(schedule.zone)
-        for cron in map(parse_cron, schedule.cron):
-            found += [*_clocks(cron, zone, now), *_differences(cron, zone, now), *_refused(cron)]
+        today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        for expression in schedule.cron:
+            found += _expression(expression, schedule.zone, today)
     return tuple(dict.fromkeys([*found, *_crowded(schedule, now)]))
+
+
+@lru_cache(maxsize=1024)
+def _expression(expression: str, zone_name: str, now: datetime) -> tuple[str, ...]:
+    cron, zone = parse_cron(expression), zone_of(zone_name)
+    return (*_clocks(cron, zone, now), *_differences(cron, zone, now), *_refused(cron))
 
 
 def _clocks(cron: Cron, zone: ZoneInfo, now: datetime) -> list[str]:
@@ -67,14 +75,15 @@ def _walls(cron: Cron, begin: datetime, end: datetime) -> list[datetime]:
 
 def _differences(cron: Cron, zone: ZoneInfo, now: datetime) -> list[str]:
     """Where croniter, and what schedules with it, would fire at other times than Kubernetes and this."""
-    now = now.astimezone(UTC)
-    for begin in (now, *(change - _AROUND for change in changes_between(zone, now, now + _AHEAD))):
+    begins = [(now, now + _FAR, _FEW)]
+    begins += [(c - _AROUND, c + _AROUND, _COMPARED) for c in changes_between(zone, now, now + _AHEAD)]
+    for begin, end, count in begins:
         try:
-            theirs = _theirs(cron, zone, begin)
+            theirs = _theirs(cron, zone, begin, end, count)
         except (CroniterError, ValueError, OverflowError):  # it does not know the expression at all
             return []
-        ours = set(islice(following([cron], zone, begin), _COMPARED))
-        last = min(max(ours, default=begin), max(theirs, default=begin))
+        ours = set(between([cron], zone, begin, end, count))
+        last = min((max(times) for times in (ours, theirs) if len(times) == count), default=end)
         for moment in sorted(ours ^ theirs):
             if moment <= last:
                 who, other = ("croniter", "Kubernetes does not") if moment in theirs else ("Kubernetes", "croniter not")
@@ -83,9 +92,12 @@ def _differences(cron: Cron, zone: ZoneInfo, now: datetime) -> list[str]:
     return []
 
 
-def _theirs(cron: Cron, zone: ZoneInfo, begin: datetime) -> set[datetime]:
+def _theirs(cron: Cron, zone: ZoneInfo, begin: datetime, end: datetime, count: int) -> set[datetime]:
     times = croniter(cron.expression.replace("?", "*"), begin.astimezone(zone), max_years_between_matches=5)
-    return {times.get_next(datetime).astimezone(UTC) for _ in range(_COMPARED)}
+    found: set[datetime] = set()
+    while len(found) < count and (moment := times.get_next(datetime).astimezone(UTC)) <= end:
+        found.add(moment)
+    return found
 
 
 def _refused(cron: Cron) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -64,6 +64,17 @@ def quiet(zone: ZoneInfo, begin: datetime, end: datetime) -> bool:
         found = changes(zone, year)
         index = bisect_left(found, begin)
         if index < len(found) and found[index] <= end:
+            return False
+    return True
+
+
+@lru_cache(maxsize=4096)
+def plain(zone: ZoneInfo, year: int) -> bool:
+    """Whether the clocks of `zone` change by whole hours in that year, and never at or over a midnight."""
+    for change in changes(zone, year):
+        before, after = (moment.astimezone(zone).replace(tzinfo=None) for moment in (change - _SECOND, change))
+        shift = after - before - _SECOND
+        if shift % timedelta(hours=1) or before.date() != after.date() or after.time() == time():
             return False
     return True
 

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [--only engine|terminal|logs|artifacts] [-o json|table] [--repeats N]`."""
+"""`python -m tests.bench [--only engine|terminal|logs|artifacts|schedules] [-o json|table] [--repeats N]`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import argparse
 import json
 from typing import Any
 
-from tests.bench import artifacts, engine, logs, terminal
+from tests.bench import artifacts, engine, logs, schedules, terminal
 
 SUITES = {
     "engine": engine.measure,
     "terminal": terminal.measure,
     "logs": logs.measure,
     "artifacts": artifacts.measure,
+    "schedules": schedules.measure,
 }
 
 
@@ -39,6 +40,8 @@ def line(result: dict[str, Any]) -> str:
     each = f"{result['resident_mib']:>8.1f} MiB resident" if "resident_mib" in result else ""
     each = each or (f"{result['mib_per_s']:>8.1f} MiB/s" if "mib_per_s" in result else "")
     each = each or f"{result['per_stage_ms']:>8.2f} ms a stage"
+    if "core_percent" in result:
+        each += f"  {result['core_percent']:.2f}% of a core, its etcd {result['etcd_percent']:.2f}%"
     if "lost" in result:
         each += f"  {result['lost']} lost, worst {result['worst_s']:.3f} s"
     floor = f"{result['floor_ratio']:>5.2f} x the floor of {result['floor_s']:.4f} s"
