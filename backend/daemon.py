@@ -202,8 +202,8 @@ class Daemon:
             tasks.create_task(self._feed.run())
             tasks.create_task(self._logs.run())
             await self._feed.started.wait()
-            await self._images.load()
             tasks.create_task(self._images.run(self._feed))
+            await self._images.loaded.wait()
             if self._config.role is not Role.API:
                 tasks.create_task(self._leader.run(self._control))
             tasks.create_task(self._serve())

@@ -32,6 +32,7 @@ class Images(Mapping[str, Image]):
         self._registered: dict[str, RegisteredImage] = {}
         self._all = dict(built_in)
         self.revision = 0
+        self.loaded = asyncio.Event()  # set once they were read
 
     def __getitem__(self, name: str) -> Image:
         return self._all[name]
@@ -62,6 +63,7 @@ class Images(Mapping[str, Image]):
             self.revision = revision
             self._registered = found
             self._all = {**self._built_in, **{name: record.image for name, record in sorted(found.items())}}
+        self.loaded.set()
 
     async def run(self, feed: Feed) -> None:
         """Keep to what is registered, for ever."""
