@@ -34,6 +34,7 @@ from backend.control.runs import Parts, RunController
 from backend.control.ticks import Ticker
 from backend.errors import KhanError
 from backend.executors.base import Executor
+from backend.executors.elsewhere import Elsewhere
 from backend.executors.sandbox import SandboxExecutor, check, read_limits
 from backend.layout import Layout
 from backend.logs import LogStore
@@ -135,6 +136,8 @@ async def _executor(config: Config, layout: Layout, store: EtcdStore, images: Im
     if config.executor == "sandbox":
         limits = read_limits(config.limits)
         return SandboxExecutor(layout, SystemClock(), sandboxed=config.sandboxed, limits=limits, images=images)
+    if config.role is Role.API:
+        return Elsewhere(images)
     from backend.executors.kubernetes import open_executor
 
     return await open_executor(

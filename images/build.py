@@ -24,7 +24,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-NAMES = ("shell", "python", "duckdb", "stager", "daemon", "r", "bigquery", "dataflow")  # what most need comes first
+NAMES = ("shell", "python", "duckdb", "stager", "daemon", "etcd", "r", "bigquery", "dataflow")  # most needed first
 OWN = {
     "daemon": (),
     "stager": ("--only-group", "stager"),
@@ -101,6 +101,7 @@ def _build(
 ) -> list[str]:
     """The engine's command line that builds an image."""
     argv = [engine, "build", *shlex.split(given.flags), "--tag", reference, "--build-arg", f"BASE={given.base}"]
+    argv += ["--build-arg", f"DAEMON={given.registry}/khantui-daemon:{given.version}"]
     for proxy in PROXIES:  # arguments that both engines know, and keep out of the image's history
         if os.environ.get(proxy):
             argv += ["--build-arg", proxy]
@@ -122,6 +123,14 @@ def _build(
 @contextlib.contextmanager
 def _context(name: str) -> Iterator[Path]:
     """The folder that a Dockerfile copies from; for images of our own code with the wheel and what it needs."""
+    if name == "etcd":
+        with tempfile.TemporaryDirectory(prefix="khantui-context-") as folder:
+            argv = [sys.executable, "-m", "backend.store.server_binary", "--build"]
+            shutil.copy(
+                subprocess.run(argv, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.strip(), folder
+            )
+            yield Path(folder)
+        return
     if name not in OWN:
         yield HERE / name
         return

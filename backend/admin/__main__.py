@@ -15,6 +15,10 @@ from backend.errors import KhanError
 COMMANDS = {
     "backup": ("backup", "save a snapshot of the state"),
     "restore": ("restore", "make the state that of a snapshot"),
+    "doctor": ("doctor", "say what a cluster lacks, as JSON"),
+    "certificates": ("certificates", "make or renew the certificates of an installation on Kubernetes"),
+    "etcd-member": ("member", "become a member of its etcd, or restore one"),
+    "etcd-accounts": ("accounts", "close its etcd to all but its parts"),
 }
 
 

@@ -4,10 +4,10 @@ Imported only where stages run on Kubernetes: the official client takes half a s
 """
 
 from backend.kube.client import Kube, Requests
-from backend.kube.configuration import Connection, connect
+from backend.kube.configuration import Connection, connect, context_of
 from backend.kube.informer import Change, Informer
 from backend.kube.objects import Meta, Object
-from backend.kube.resources import CRONJOBS, EVENTS, JOBS, NODES, PODS, Resource
+from backend.kube.resources import CRONJOBS, EVENTS, JOBS, NODES, PODS, SECRETS, Resource
 
 __all__ = [
     "CRONJOBS",
@@ -15,6 +15,7 @@ __all__ = [
     "JOBS",
     "NODES",
     "PODS",
+    "SECRETS",
     "Change",
     "Connection",
     "Informer",
@@ -24,4 +25,5 @@ __all__ = [
     "Requests",
     "Resource",
     "connect",
+    "context_of",
 ]

@@ -80,10 +80,11 @@ class Kube:
         """One object. Raises ObjectMissing."""
         return msgspec.json.decode(await self._call("GET", "get", resource, name), type=kind)
 
-    async def create(self, resource: Resource, manifest: Mapping[str, Any], kind: type[T]) -> T:
-        """Make an object. Raises ObjectExists, ClusterRefused (with what is wrong with it)."""
-        name = str(manifest["metadata"].get("name", ""))
-        return msgspec.json.decode(await self._call("POST", "create", resource, "", name, body=manifest), type=kind)
+    async def create(self, resource: Resource, manifest: Mapping[str, Any], kind: type[T], *, dry: bool = False) -> T:
+        """Make an object; `dry`: only see whether it would be made. Raises ObjectExists, ClusterRefused (with why)."""
+        name, params = str(manifest["metadata"].get("name", "")), {"dryRun": "All"} if dry else None
+        answer = await self._call("POST", "create", resource, "", name, params=params, body=manifest)
+        return msgspec.json.decode(answer, type=kind)
 
     async def patch(self, resource: Resource, name: str, change: Mapping[str, Any], kind: type[T]) -> T:
         """Change some fields of an object (a JSON merge patch). Raises ObjectMissing, ClusterConflict."""

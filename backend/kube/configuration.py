@@ -39,6 +39,14 @@ async def connect(wanted: Connection) -> Kube:
     return Kube(configuration, wanted.namespace or namespace, again)
 
 
+async def context_of(kubeconfig: str, context: str) -> str:
+    """The name of the context that is used; empty for a pod's own cluster. Raises ClusterError."""
+    if context or (not kubeconfig and not os.environ.get("KUBECONFIG") and (_POD / "token").exists()):
+        return context
+    _, current = await asyncio.to_thread(config.list_kube_config_contexts, kubeconfig or os.environ.get("KUBECONFIG"))
+    return str(current["name"])
+
+
 async def _load(wanted: Connection) -> tuple[client.Configuration, str]:
     """The client library's configuration, and the namespace that goes with it."""
     loaded = client.Configuration()

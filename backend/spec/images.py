@@ -143,3 +143,8 @@ def reference(image: Image, registry: str, version: str) -> str:
     if not image.container or is_reference(image.container):
         return image.container
     return f"{registry.rstrip('/')}/khantui-{image.container}:{version}"
+
+
+def without_container(images: Mapping[str, Image]) -> dict[str, str]:
+    """The images that cannot run on a cluster, and why."""
+    return {name: "there is no container image for it" for name, image in images.items() if not image.container}

@@ -217,8 +217,8 @@ def _go_version(go: str) -> tuple[int, ...]:
     return (int(found[1]), int(found[2])) if found else (0,)
 
 
-if __name__ == "__main__":  # have one ready before it is needed: `python -m backend.store.server_binary`
+if __name__ == "__main__":  # have one ready before it is needed; with --build our own, whatever else there is
     try:
-        print(provide(lambda message: print(message, file=sys.stderr, flush=True)).path)
+        print((build if "--build" in sys.argv else provide)(lambda said: print(said, file=sys.stderr, flush=True)).path)
     except StoreError as error:
         sys.exit(f"{error.message}\n{error.hint}")

@@ -15,7 +15,7 @@ from khantui.errors import Failure
 
 # name -> (module below khantui.cli, one line of help). A test compares the help with the command's own.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "up": ("up", "Start the daemon here: etcd, API, sandbox executor."),
+    "up": ("up", "Start the daemon here: etcd, API, and what runs stages."),
     "init": ("init", "Write a new pipeline from a template."),
     "web": ("web", "Serve the terminal interface to a browser."),
     "context": ("context", "Name daemons, and say which one is meant."),
@@ -42,7 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "preview": ("preview", "Show the next firings of a schedule."),
     "events": ("events", "Follow what happens, one JSON object a line."),
     "images": ("images", "List the images that stages can name, or register more."),
-    "doctor": ("doctor", "Say what this machine lacks, and what to do about it."),
+    "doctor": ("doctor", "Say what this machine or a cluster lacks, and what to do about it."),
     "daemon": ("daemon", "Look at the daemon; save and restore its state."),
     "completion": ("completion", "Print the completion script of a shell."),
     "version": ("version", "Print the version."),

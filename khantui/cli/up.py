@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from khantui.cli.cluster import cluster_options
 from khantui.cli.command import command, pass_session
 from khantui.cli.session import Session, note
 
@@ -15,12 +16,21 @@ if TYPE_CHECKING:
     from khantui.cli.child import Child
 
 
-@command("up", short_help="Start the daemon here: etcd, API, sandbox executor.")
+@command("up", short_help="Start the daemon here: etcd, API, and what runs stages.")
 @click.option("--examples", is_flag=True, help="Apply the example pipelines, and start a run of each.")
 @click.option("--headless", is_flag=True, help="Become the daemon: print `ready URL`, and stay.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), metavar="N", help="Serve on 127.0.0.1:N as well; 0 is any free port."
 )
+@click.option(
+    "--executor",
+    type=click.Choice(["sandbox", "kubernetes"]),
+    default="sandbox",
+    show_default=True,
+    help="Run stages here, or as Jobs of the kubeconfig's cluster.",
+)
+@click.option("--artifacts", metavar="URL", help="Keep artifacts in s3://BUCKET/PREFIX, gs://… or az://….")
+@cluster_options
 @click.option("--no-sandbox", is_flag=True, help="Run stages as bare processes, unconfined.")
 @click.option("--slots", type=click.IntRange(min=1), metavar="N", help="How many stages run at once.")
 @click.option(
@@ -28,17 +38,24 @@ if TYPE_CHECKING:
     help="Hold every stage to it: processes=512, cpu-time=2h, file-size=10Gi.",
 )  # fmt: skip
 @pass_session
-def up(session: Session, /, examples: bool, headless: bool, **flags: Any) -> int:
+def up(session: Session, /, examples: bool, headless: bool, executor: str, **flags: Any) -> int:
     """Start the daemon on this machine, with an etcd of its own, and open the terminal interface.
 
     Without --headless the daemon ends when you leave; what runs goes on, and is taken up again next time.
+
+    With --executor kubernetes the daemon and its etcd are here and stages run in the cluster that kubectl speaks with;
+    artifacts are in an object store that both reach.
 
     Example: khantui up --examples
     """
     if session.address:
         raise click.UsageError("up starts a daemon in a data folder: give --data DIR, not --address")
     os.environ.pop("KHANTUI_ADDRESS", None)  # that one is another daemon's
-    argv = daemon_argv(session, **flags)
+    argv = daemon_argv(session, **{f: flags.pop(f) for f in ("port", "no_sandbox", "slots", "limits")})
+    if executor == "kubernetes":
+        argv += _cluster(session, flags)
+    elif given := [f"--{name.replace('_', '-')}" for name, value in flags.items() if value]:
+        raise click.UsageError(f"{', '.join(given)}: for --executor kubernetes alone")
     if headless:
         if examples:
             _examples_beside(session)
@@ -66,6 +83,26 @@ def _serve(session: Session, argv: list[str], examples: bool) -> int:
         return _stay(session, child, examples)
     finally:
         stop(session, child)
+
+
+def _cluster(session: Session, flags: dict[str, Any]) -> list[str]:
+    """The daemon's flags for a cluster, which is looked at first. Raises Failure where stages could not run there."""
+    from khantui.cli.cluster import cluster_argv, cluster_checks
+    from khantui.errors import Failure, Misuse
+
+    artifacts = flags["artifacts"] or os.environ.get("KHANTUI_ARTIFACTS")
+    if not artifacts:
+        raise Misuse(
+            "stages in a cluster cannot reach this machine's disk: their artifacts need an object store",
+            "give one that both reach: --artifacts s3://BUCKET/PREFIX (with --artifacts-secret NAME for the pods);"
+            " or run the daemon in the cluster: kubectl apply -k deploy/overlays/small (docs/deploy.md)",
+        )
+    for check in cluster_checks(flags):
+        if check.name == "cluster" and check.state == "ok":
+            note(f"stages run on {check.found}")
+        elif check.essential and check.state == "missing":
+            raise Failure(check.found, check.advice or "see `khantui doctor --executor kubernetes`")
+    return ["--executor", "kubernetes", "--artifacts", artifacts, *cluster_argv(flags)]
 
 
 def daemon_argv(

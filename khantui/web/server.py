@@ -49,6 +49,8 @@ class WebServer(Server):
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path == "/healthz":  # for load balancers, which ask by an address of their own
+            return web.Response(text="ok\n")
         origin = request.headers.get("Origin", "")
         if request.host not in self.hosts or (origin and urlsplit(origin).netloc not in self.hosts):
             return web.Response(

@@ -37,7 +37,7 @@ from backend.executors.kubernetes.tracking import Seen, Tracked
 from backend.kube import EVENTS, JOBS, PODS, Change, Informer, Kube
 from backend.layout import Layout
 from backend.run.state import Reason
-from backend.spec.images import IMAGES, Image
+from backend.spec.images import IMAGES, Image, without_container
 from backend.spec.quantity import show_duration
 
 log = logging.getLogger(__name__)
@@ -98,9 +98,7 @@ class KubernetesExecutor:
 
     def missing_tools(self) -> dict[str, str]:
         """The images that cannot run on a cluster."""
-        return {
-            name: "there is no container image for it" for name, image in self._images.items() if not image.container
-        }
+        return without_container(self._images)
 
     # the protocol
 
