@@ -7,7 +7,7 @@ from collections import OrderedDict
 from backend.logs.merged import LogKey
 from backend.logs.reader import LogReader
 
-AT_ONCE = 16 << 20  # bytes that one question may have looked through
+AT_ONCE = 4 << 20  # bytes that one question may have looked through
 MOST = 10_000  # logs remembered
 
 

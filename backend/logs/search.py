@@ -38,13 +38,13 @@ def search(
     first = reader.lines(start, 1)
     if not first:
         return Matches((), None)
-    number, last = first[0].number, 0
-    for _, data in reader.blocks(first[0].offset, 1 << 62):
-        counted = 0
-        line = number
+    begun = offset = first[0].offset
+    last = 0
+    for offset, data in reader.blocks(begun, 1 << 62):
+        counted = line = 0  # lines are counted where there are matches; elsewhere the index knows better
         try:
             for hit in wanted.lines(data, end):
-                line += data.count(b"\n", counted, hit)
+                line = line + data.count(b"\n", counted, hit) if line else reader.number_at(offset + hit)
                 counted = hit
                 if line > last:  # and not the rest of a line that is longer than a block
                     last = line
@@ -52,12 +52,11 @@ def search(
                 if len(found) >= limit:
                     return Matches(tuple(found), line + 1)
         except TimeoutError:
-            if not found and number == first[0].number:
+            if not found and offset == begun:
                 raise nowhere(seconds) from None
-            return Matches(tuple(found), max(number, last + 1))
-        number += data.count(b"\n")
-        if time.monotonic() > end:
-            return Matches(tuple(found), max(number, last + 1))
+            return Matches(tuple(found), max(reader.number_at(offset), last + 1))
+        if time.monotonic() > end and offset + len(data) < reader.source.size:
+            return Matches(tuple(found), max(reader.number_at(offset + len(data)), last + 1))
     return Matches(tuple(found), None)
 
 

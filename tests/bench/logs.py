@@ -233,8 +233,10 @@ def _screens(folder: Path, file: Path, run: str, total: int, repeats: int) -> It
         try:
             terminal.until(b"large")
             _quiet(terminal)
+            os.write(terminal.fd, f":log {run} s".encode())
+            _quiet(terminal)
             begun = time.monotonic()
-            os.write(terminal.fd, f":log {run} s\r".encode())
+            os.write(terminal.fd, b"\r")
             terminal.until(LAST.encode())
             ours.append(time.monotonic() - begun)
             _quiet(terminal)
