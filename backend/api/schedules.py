@@ -76,9 +76,9 @@ async def put_schedule(call: Call) -> Response:
         schedule = await _edited(call, name, body, old, now)
         others = [s async for s in _all(call)] if schedule.kind == "after" else []
         check(schedule, others, now=now, pipeline=loaded.pipeline)
-        revision = await _write(call, schedule, found)
-        if revision is not None:
-            return answer(await schedule_view(call, schedule, revision))
+        view = await _write(call, schedule, found)
+        if view is not None:
+            return answer(view)
     raise call.conflict(f"schedule {name}")
 
 
@@ -181,17 +181,19 @@ async def _set_paused(call: Call, paused: bool, reason: str, until: datetime | N
             paused_until=until,
             last_tick=schedule.last_tick if paused else now,
         )
-        revision = await _write(call, schedule, kv)
-        if revision is not None:
-            return answer(await schedule_view(call, schedule, revision))
+        view = await _write(call, schedule, kv)
+        if view is not None:
+            return answer(view)
     raise call.conflict(f"schedule {call.name()}")
 
 
-async def _write(call: Call, schedule: Schedule, found: KeyValue | None) -> int | None:
+async def _write(call: Call, schedule: Schedule, found: KeyValue | None) -> ScheduleView | None:
+    """What is shown of it once it is written; None if somebody else has changed it meanwhile."""
     key = keys.schedule(schedule.name)
     condition = Condition(key, modified=found.modified if found else 0)
     view = await schedule_view(call, schedule, 0)
-    return await call.commit([condition], [Put(key, encode(schedule))], schedule.name, answer=view)
+    revision = await call.commit([condition], [Put(key, encode(schedule))], schedule.name, answer=view)
+    return replace(view, revision=revision) if revision is not None else None
 
 
 async def _find(call: Call) -> KeyValue:

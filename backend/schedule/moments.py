@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from backend.schedule.cron import parse_cron
 from backend.schedule.dates import parse_dates
 from backend.schedule.model import Schedule
 from backend.schedule.times import following
-from backend.schedule.zones import changes_between, quiet, zone_of
+from backend.schedule.zones import quiet, zone_of
 
 _NEAR = timedelta(days=2)
 _LONG = timedelta(days=35)
@@ -80,10 +81,16 @@ def may_fire(schedule: Schedule, minute: datetime) -> bool:
     """Whether its moments may lie in that minute: at once, where `between` takes its time."""
     if schedule.kind != "cron":
         return schedule.kind != "after"
-    wall = minute.astimezone(zone_of(schedule.zone))
+    wall, near = _wall(schedule.zone, minute)
     crons = map(parse_cron, schedule.cron)
-    near = changes_between(zone_of(schedule.zone), minute - _NEAR, minute + _NEAR)
-    return bool(near) or any(wall.minute in c.minutes and wall.hour in c.hours and c.on(wall.date()) for c in crons)
+    return near or any(wall.minute in c.minutes and wall.hour in c.hours and c.on(wall) for c in crons)
+
+
+@lru_cache(maxsize=1024)
+def _wall(zone: str, minute: datetime) -> tuple[datetime, bool]:
+    """What the clocks of a zone show, and whether they change nearby."""
+    there = zone_of(zone)
+    return minute.astimezone(there), not quiet(there, minute - _NEAR, minute + _NEAR)
 
 
 def delay(schedule: Schedule, moment: datetime) -> timedelta:
