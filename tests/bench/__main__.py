@@ -1,4 +1,4 @@
-"""`python -m tests.bench [--only engine|terminal|logs|artifacts|schedules] [-o json|table] [--repeats N]`."""
+"""`python -m tests.bench [--only SUITE] [-o json|table] [--repeats N]`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from tests.bench import artifacts, engine, logs, schedules, terminal
+from tests.bench import artifacts, engine, kubernetes, logs, schedules, terminal
 
 SUITES = {
     "engine": engine.measure,
@@ -14,6 +14,7 @@ SUITES = {
     "logs": logs.measure,
     "artifacts": artifacts.measure,
     "schedules": schedules.measure,
+    "kubernetes": kubernetes.measure,
 }
 
 
@@ -42,6 +43,10 @@ def line(result: dict[str, Any]) -> str:
     each = each or f"{result['per_stage_ms']:>8.2f} ms a stage"
     if "core_percent" in result:
         each += f"  {result['core_percent']:.2f}% of a core, its etcd {result['etcd_percent']:.2f}%"
+    if "own_ms" in result:
+        each += f"  {result['own_ms']:.0f} ms of it our own, {result['requests_per_stage']:.1f} requests"
+    if "grown_mib" in result:
+        each += f"  {result['grown_mib']:.1f} MiB grown"
     if "lost" in result:
         each += f"  {result['lost']} lost, worst {result['worst_s']:.3f} s"
     floor = f"{result['floor_ratio']:>5.2f} x the floor of {result['floor_s']:.4f} s"

@@ -187,7 +187,7 @@ def vanished(pod: Pod) -> str:
 
 def rejected(pod: Pod) -> tuple[Reason, str]:
     """Why a pod has ended without having run its command."""
-    if pod.status.reason.startswith("Outof") or pod.status.reason in ("NodeAffinity", "UnexpectedAdmissionError"):
+    if pod.status.reason.startswith("OutOf") or pod.status.reason in ("NodeAffinity", "UnexpectedAdmissionError"):
         return Reason.START, f"its node {pod.spec.node_name} did not take it: {_short(pod.status.message)}"
     if pod.status.reason or pod.condition("DisruptionTarget"):
         return gone(pod)
