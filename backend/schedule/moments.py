@@ -15,7 +15,7 @@ from backend.schedule.zones import quiet, zone_of
 
 _NEAR = timedelta(days=2)
 _LONG = timedelta(days=35)
-_NEVER = timedelta(days=366 * 5)  # without a moment that counts for so long, none is looked for
+_NEVER = timedelta(days=366 * 5)  # where all are skipped for so long, none is looked for any more
 
 
 def upcoming(schedule: Schedule, after: datetime) -> Iterator[datetime]:
@@ -29,7 +29,9 @@ def upcoming(schedule: Schedule, after: datetime) -> Iterator[datetime]:
         begin = max(begin, schedule.start.astimezone(UTC) - timedelta(microseconds=1))
     newest = begin
     for moment in _moments(schedule, begin):
-        if (schedule.end is not None and moment > schedule.end) or moment - newest > _NEVER:
+        if schedule.end is not None and moment > schedule.end:
+            return
+        if schedule.skip and moment - newest > _NEVER:
             return
         if schedule.skip and moment.astimezone(zone).date() in skipped:
             continue

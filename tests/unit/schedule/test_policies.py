@@ -171,6 +171,18 @@ def test_what_is_over_is_done() -> None:
     assert [ticked(three, decision, tick, "r", "").done for tick in decision.ticks] == [False, False, True]
 
 
+def test_once_may_be_far_away_and_a_start_too() -> None:
+    far = datetime(2099, 1, 1, tzinfo=UTC)
+    assert next_moment(replace(schedule_of("once"), at=far), MIDNIGHT) == far
+    assert next_moment(schedule_of("cron", start=far), MIDNIGHT) == far
+    assert next_moment(schedule_of("every", start=far), MIDNIGHT) == far
+
+
+def test_what_skips_every_day_never_fires() -> None:
+    with pytest.raises(InvalidRequest, match="never fire"):
+        check(schedule_of("cron", skip=("2026-01-01..2999-12-31",)), [], now=MIDNIGHT)
+
+
 def test_a_pause_that_ends_is_told_when_it_does() -> None:
     schedule = schedule_of("cron", paused=True, paused_by="ann", paused_reason="x", paused_until=at(1.5))
     assert due(schedule, at(1)).next == at(1.5)
