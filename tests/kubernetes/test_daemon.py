@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,6 +131,19 @@ def test_data_passes_through_an_object_store(
     finally:
         daemon.close()
         server.kill()
+
+
+def test_what_a_stage_waits_for_is_said_while_it_does(daemon: Daemon) -> None:
+    daemon.apply("large", stages={"a": {"script": "true", "resources": {"cpu": 5000}}})
+    run_id = daemon.run("large")
+
+    def waits(run: dict[str, Any]) -> bool:
+        return "not enough cpu: it needs 5000, and the largest node has" in run["stages"][0]["message"]
+
+    daemon.until(run_id, waits)
+    assert daemon.http.post(f"/runs/{run_id}/cancel").status_code < 300
+    run = daemon.ended(run_id)
+    assert (run["state"], run["stages"][0]["state"]) == ("cancelled", "cancelled")
 
 
 def test_a_schedule_is_a_cronjob(daemon: Daemon, confined: Cluster) -> None:

@@ -73,6 +73,23 @@ async def test_what_a_stage_sees(bench: Bench) -> None:
     assert bench.out(key, "a-b").read_text() == "done"
 
 
+async def test_an_input_of_very_many_entries(bench: Bench) -> None:
+    root = bench.layout.root / "artifacts"
+    for n in range(300):
+        path = root / str(n) / "part" if n % 2 else root / str(n)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{n}\n")
+    mounts = tuple(Mount("many", f"artifacts/{n}", "folder" if n % 2 else "file", f"e{n}") for n in range(300))
+    script = 'cat "$KHAN_INPUT_many"/e*[02468] "$KHAN_INPUT_many"/e*[13579]/part | sort -n | uniq | wc -l'
+    key = await bench.start(script, inputs=mounts)
+    assert (await bench.ended(key)).exit_code == 0
+    assert bench.log(key).strip() == "300"
+    assert len(bench.pods(key)[0]["spec"]["containers"][0]["volumeMounts"]) < 10
+    await bench.executor.forget(key)
+    assert not (bench.layout.attempt(*key) / "in").exists()
+    assert (root / "1" / "part").read_text() == "1\n"
+
+
 @pytest.mark.parametrize(
     ("script", "reason", "code", "words"),
     [

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ from backend.errors import (
 from backend.executors.base import AttemptKey, AttemptSpec, HeldImage, Observation
 from backend.executors.kubernetes import names, words
 from backend.executors.kubernetes.capacity import Capacity
+from backend.executors.kubernetes.gathering import gather, gathered
 from backend.executors.kubernetes.manifest import job
 from backend.executors.kubernetes.node_images import NodeImages
 from backend.executors.kubernetes.objects import Event, Job, Pod
@@ -148,9 +150,14 @@ class KubernetesExecutor:
         if tracked is not None:
             tracked.hush()
         self._mark(key).unlink(missing_ok=True)
-        seen = self._seen.get(names.job_name(key))
+        await asyncio.to_thread(shutil.rmtree, self._layout.attempt(*key) / "in", True)
+        self._spawn(self._delete_forgotten(names.job_name(key)))
+
+    async def _delete_forgotten(self, name: str) -> None:
+        await self._synced.wait()
+        seen = self._seen.get(name)
         if seen is not None and seen.job is not None:
-            self._spawn(self._insist(lambda: self.kube.delete(JOBS, names.job_name(key))))
+            await self._insist(lambda: self.kube.delete(JOBS, name))
 
     async def sweep(self, active: Collection[str]) -> None:
         """Delete what an earlier daemon left of runs that are not `active`."""
@@ -353,9 +360,9 @@ class KubernetesExecutor:
     async def _make(self, tracked: Tracked, spec: AttemptSpec) -> None:
         """Make its Job, however long the cluster is away. Raises ExecutorError."""
         manifest = job(spec, self.settings, self._images)
-        self._prepare(spec)
         tracked.making = True
         try:
+            await self._prepare(spec)
             if not await self._create(tracked, manifest):
                 self._conclude(tracked, Ended(Reason.CANCELLED, "cancelled"))
                 return
@@ -405,7 +412,7 @@ class KubernetesExecutor:
                 raise ExecutorError(error.message, hint=error.hint) from error
         return False
 
-    def _prepare(self, spec: AttemptSpec) -> None:
+    async def _prepare(self, spec: AttemptSpec) -> None:
         """Make the folders that its pod is to see; the kubelet would make them its own."""
         folder = self._layout.attempt(*spec.key)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -414,6 +421,8 @@ class KubernetesExecutor:
             out.mkdir(mode=0o700, exist_ok=True)
             if os.geteuid() == 0:
                 os.chown(out, self.settings.user, self.settings.user)
+            if gathered(spec):
+                await asyncio.to_thread(gather, self._layout, spec)
 
     def _mark(self, key: AttemptKey) -> Path:
         """A file that says that its Job was made."""

@@ -14,6 +14,7 @@ from backend.errors import ExecutorError
 from backend.executors import environment
 from backend.executors.base import AttemptSpec
 from backend.executors.kubernetes import names
+from backend.executors.kubernetes.gathering import folder, gathered
 from backend.executors.kubernetes.settings import ObjectStorage, Settings, SharedVolume
 from backend.layout import Layout
 from backend.objects.plan import VARIABLE, Fetched, Plan
@@ -248,7 +249,11 @@ def _shared(spec: AttemptSpec, volume: SharedVolume) -> list[dict[str, Any]]:
     def part(path: Path, where: str, *, read_only: bool = True) -> dict[str, Any]:
         return {"name": "data", "subPath": str(path), "mountPath": where, "readOnly": read_only}
 
-    mounts = [part(layout.artifact(mount.location), f"{IN}/{mount.place}") for mount in spec.inputs]
+    many = gathered(spec)
+    mounts = [
+        part(layout.artifact(mount.location), f"{IN}/{mount.place}") for mount in spec.inputs if mount.name not in many
+    ]
+    mounts += [part(folder(layout, spec, name), f"{IN}/{name}") for name in sorted(many)]
     if spec.code:
         mounts.append(part(layout.bundle(spec.code), CODE))
     return [*mounts, part(layout.attempt(*spec.key) / "out", OUT, read_only=False)]
