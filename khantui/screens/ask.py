@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Label, Select, Static
+from textual.widgets import Button, Input, Label, OptionList, Select, Static
+from textual.widgets.option_list import Option
 
 from backend.api.wire import StartRun
 from khantui.render.text import visible
@@ -53,6 +56,44 @@ class Confirm(ModalScreen[bool]):
     def action_other(self) -> None:
         """To the other button."""
         self.focus_next(Button)
+
+
+class Choice(ModalScreen[str | None]):
+    """One of several things; None if it was left."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "leave", "leave"),
+        Binding("j", "move(1)", show=False),
+        Binding("k", "move(-1)", show=False),
+    ]
+
+    def __init__(self, title: str, choices: Sequence[tuple[str, str, str]]) -> None:
+        """`choices`: (value, what it is called, what is to be known about it)."""
+        super().__init__()
+        self._asked, self._choices = title, choices
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="dialog") as dialog:
+            dialog.border_title = title(self._asked)
+            dialog.border_subtitle = "enter · esc"
+            options = [
+                Option(Text.assemble(visible(name), (f"  {visible(about)}" if about else "", "dim")), id=value)
+                for value, name, about in self._choices
+            ]
+            yield OptionList(*options, compact=True)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.dismiss(event.option.id)
+
+    def action_move(self, by: int) -> None:
+        """Down or up."""
+        options = self.query_one(OptionList)
+        options.action_cursor_down() if by > 0 else options.action_cursor_up()
+
+    def action_leave(self) -> None:
+        """Without an answer."""
+        self.dismiss(None)
 
 
 class Line(ModalScreen[str | None]):

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,25 +20,27 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher, OptionList, Static, TextArea
 from textual.widgets.option_list import Option
 
-from backend.api.wire import ApplyPipeline, PutSchedule
+from backend.api.wire import ApplyPipeline, ImageView, ScheduleView
 from backend.spec.finding import Severity
 from backend.spec.lint import Surroundings
 from khantui.errors import Failure
 from khantui.render.difference import unified
 from khantui.render.plan import plan_lines
 from khantui.render.text import visible
-from khantui.screens.ask import Confirm
+from khantui.screens.ask import Choice, Confirm
 from khantui.screens.compare import Compare
 from khantui.screens.host import title
 from khantui.screens.view import View
-from khantui.state import drafts
+from khantui.state import drafts, lineage
 from khantui.state.draft import Draft
-from khantui.state.form import Known, answer, parts, questions
+from khantui.state.form import STARTS, Known, answer, parts, questions
+from khantui.state.timing import Timing
 from khantui.widgets.field import Asked, Field
 from khantui.widgets.paint import Palette
 
 _QUIET = 0.25  # seconds without a key, after which the draft is kept on disk
 _ADD = "+"
+_MOST_READ = 300  # pipelines whose outputs are offered
 
 
 class Editor(View):
@@ -63,7 +66,9 @@ class Editor(View):
         self._bundle = ""
         self._cron = self._was_cron = ""
         self._zone = "UTC"
+        self._scheduled: ScheduleView | None = None
         self._part = "pipeline"
+        self._images: list[ImageView] = []
         self._known = Known()
         self._around = Surroundings()
         self._kept_at = 0
@@ -120,6 +125,7 @@ class Editor(View):
             if not self._new:
                 return
             images = []
+        self._images = images
         self._known = Known(
             [(f"{i.name} · {i.description}" + ("" if i.available else " (not here)"), i.name) for i in images], ()
         )
@@ -133,9 +139,27 @@ class Editor(View):
             else:
                 drafts.drop(name)
         self.show_all()
+        self._learn()
+
+    @work(group="learn", exclusive=True)
+    async def _learn(self) -> None:
+        """Ask which outputs other pipelines have, so that they can be picked."""
+        found: list[str] = []
+        for other in sorted(self.host.overview.pipelines.values(), key=lambda p: p.name)[:_MOST_READ]:
+            if other.name == self._pipeline:
+                continue
+            try:
+                version = await self.host.link.ask(lambda c, p=other: c.version(p.name, p.version))  # type: ignore[misc]
+            except Failure:
+                continue  # it has gone, or the daemon has: they can be typed
+            outputs = lineage.parse(version.document).get("outputs")
+            found += [f"{other.name}/{name}" for name in (outputs if isinstance(outputs, dict) else ())]
+        self._known = self._known._replace(outputs=found)
+        if self._part == "inputs" and self.query_one("#mode", ContentSwitcher).current == "form":
+            self._show_form()
 
     def _read_schedule(self) -> None:
-        schedule = self.host.overview.schedules.get(self._pipeline)
+        schedule = self._scheduled = self.host.overview.schedules.get(self._pipeline)
         if schedule is not None and schedule.kind == "cron" and len(schedule.cron) == 1:
             self._cron = self._was_cron = schedule.cron[0]
             self._zone = schedule.zone
@@ -288,9 +312,17 @@ class Editor(View):
 
     # keys
 
-    def action_add(self) -> None:
-        """A new stage."""
-        name = self.draft.add_stage()
+    @work(group="act")
+    async def action_add(self) -> None:
+        """A new stage, which begins with an example."""
+        here = sorted(self._images, key=lambda i: (not i.available, i.name))
+        choices = [(i.name, i.name, i.description + ("" if i.available else " (not here)")) for i in here]
+        image = (
+            await self.app.push_screen_wait(Choice("a new stage: what is it written in?", choices)) if here else "shell"
+        )
+        if image is None:
+            return
+        name = self.draft.add_stage(image, STARTS.get(image, ""))
         self._part = f"stage:{name}"
         self._changed()
         self.show_all()
@@ -378,26 +410,53 @@ class Editor(View):
             self.host.go(f"pipeline {draft.name}")
 
     async def _store(self, message: str) -> bool:
+        """Store the document, then the schedule. What has been stored is not stored again when this is asked anew."""
         draft, host = self.draft, self.host
-        if not draft.same_as(self._stored):
-            body = ApplyPipeline(draft.text, bundle=self._bundle, message=message, expect=self._base)
-            applied = await host.ask(lambda c: c.apply(body))
-            if applied is None:
-                return False
-            host.notify(f"{applied.name} is v{applied.version} now ({applied.outcome})", markup=False)
-            self._stored, self._base = draft.text, applied.version
-        if self._cron != self._was_cron:
-            return await self._store_schedule(draft.name)
+        try:
+            if not draft.same_as(self._stored):
+                version = await self._store_document(message)
+                host.notify(f"{draft.name} is v{version} now", markup=False)
+                self._stored, self._base = draft.text, version
+            if self._cron != self._was_cron:
+                await self._store_schedule(draft.name)
+        except Failure as failure:
+            if failure.exit_code == 3:
+                host.notify(
+                    f"it is not stored: {visible(failure.message)}\n→ the draft is kept on this machine: "
+                    "ctrl-s again when the daemon is back",
+                    severity="error",
+                    timeout=15,
+                    markup=False,
+                )
+            else:
+                host.say(failure)
+            return False
         return True
 
-    async def _store_schedule(self, name: str) -> bool:
-        host = self.host
+    async def _store_document(self, message: str) -> int:
+        """Returns the version. Raises Failure."""
+        draft, ask = self.draft, self.host.link.ask
+        body = ApplyPipeline(draft.text, bundle=self._bundle, message=message, expect=self._base)
+        try:
+            return (await ask(lambda c: c.apply(body))).version
+        except Failure as failure:
+            if failure.code != "conflict":
+                raise
+            # it may be ours: stored when it was sent before, and the answer was lost on its way
+            now = await ask(lambda c: c.pipeline(draft.name))
+            current = await ask(lambda c: c.version(draft.name, now.version))
+            if not (isinstance(current.document, str) and draft.same_as(current.document)):
+                raise
+            return current.version
+
+    async def _store_schedule(self, name: str) -> None:
+        """Raises Failure."""
+        host, ask = self.host, self.host.link.ask
         if not self._cron:
-            await host.ask(lambda c: c.delete_schedule(name))
-            return True
-        body = PutSchedule(pipeline=name, kind="cron", cron=(self._cron,), zone=self._zone)
-        made = await host.ask(lambda c: c.put_schedule(name, body))
-        if made is None:
-            return False
-        host.notify(f"it runs {made.when}", markup=False)
-        return True
+            await ask(lambda c: c.delete_schedule(name))
+        else:
+            begun = Timing.of(self._scheduled) if self._scheduled is not None else Timing(name, name)
+            body = replace(begun, kind="cron", cron=self._cron, zone=self._zone).body()
+            made = await ask(lambda c: c.put_schedule(begun.name, body))
+            host.notify(f"it runs {made.when}", markup=False)
+        self._was_cron = self._cron

@@ -103,11 +103,11 @@ class Draft:
         found = self.get(("stages",), {})
         return list(found) if isinstance(found, dict) else []
 
-    def add_stage(self, image: str = "shell") -> str:
+    def add_stage(self, image: str = "shell", script: str = "") -> str:
         """A new stage: its name."""
         number = next(n for n in range(1, 10_000) if f"stage-{n}" not in self.stages)
         name = f"stage-{number}"
-        self.set(("stages", name), {"image": image, "script": ""})
+        self.set(("stages", name), {"image": image, "script": script})
         return name
 
     def remove_stage(self, name: str) -> None:
@@ -135,6 +135,24 @@ class Draft:
             if other != stage:
                 found += [a for a in self._list(("stages", other, "outputs")) if a not in found]
         return found
+
+    def taken(self) -> list[str]:
+        """The outputs of other pipelines (`pipeline/output`) that the inputs name."""
+        inputs = self.get(("inputs",), {}) or {}
+        return [str(i["from"]) for i in inputs.values() if isinstance(i, dict) and isinstance(i.get("from"), str)]
+
+    def take(self, outputs: Sequence[str]) -> None:
+        """Have an input for each of these outputs of other pipelines, and none for others."""
+        inputs = dict(self.get(("inputs",), {}) or {})
+        for name, said in list(inputs.items()):
+            if isinstance(said, dict) and "from" in said and said["from"] not in outputs:
+                del inputs[name]
+        for output in outputs:
+            if output not in self.taken():
+                pipeline, _, plain = output.partition("/")
+                free = (n for n in (plain, f"{pipeline}-{plain}", *(f"{plain}-{i}" for i in range(2, 99))))
+                inputs[next(n for n in free if n not in inputs)] = {"from": output}
+        self.set(("inputs",), inputs or None)
 
     def writes(self, stage: str, section: str) -> list[str]:
         """What a stage writes of the `outputs` or of the `intermediates`."""

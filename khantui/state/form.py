@@ -27,6 +27,21 @@ TIMES = (
 )
 
 
+# what a stage begins with, by its image: small, and whole enough to run
+STARTS = {
+    "shell": 'echo "hello from a stage"\n# read "$KHAN_INPUT_name", write "$KHAN_OUTPUT_name"\n',
+    "python": (
+        'import os\n\nprint("hello from a stage")\n'
+        '# read open(os.environ["KHAN_INPUT_name"]), write open(os.environ["KHAN_OUTPUT_name"], "w")\n'
+    ),
+    "duckdb": (
+        "SELECT 'hello from a stage' AS said;\n"
+        "-- COPY (SELECT * FROM read_csv(getenv('KHAN_INPUT_name'))) TO (getenv('KHAN_OUTPUT_name')) (FORMAT csv);\n"
+    ),
+    "r": 'cat("hello from a stage\\n")\n# read Sys.getenv("KHAN_INPUT_name"), write Sys.getenv("KHAN_OUTPUT_name")\n',
+}
+
+
 class Known(NamedTuple):
     """What can be picked: images with what they hold, and other pipelines' outputs (`pipeline/output`)."""
 
@@ -64,11 +79,19 @@ def questions(draft: Draft, part: str, known: Known, cron: str, zone: str, *, ne
         text = pairs_to_text(draft.get(("environment",), {}) or {})
         return [Question("environment", "variables", "text", text, ("environment",), (), hint, 8)]
     if part == "inputs":
-        picks = ", ".join(known.outputs[:6])
-        hint = "NAME=file:///path/to/data, or NAME=pipeline/output" + (f"; there is {picks}" if picks else "")
-        text = inputs_to_text(draft.get(("inputs",), {}) or {})
-        return [Question("inputs", "what it reads from outside", "text", text, ("inputs",), (), hint, 6)]
+        return _inputs(draft, known)
     return _stage(draft, part.removeprefix("stage:"), known)
+
+
+def _inputs(draft: Draft, known: Known) -> list[Question]:
+    hint = "NAME=file:///path/to/data, or NAME=pipeline/output; one a line"
+    text = inputs_to_text(draft.get(("inputs",), {}) or {})
+    fields = [Question("inputs", "what it reads from outside", "text", text, ("inputs",), (), hint, 4)]
+    taken = draft.taken()
+    choices = [(name, name) for name in dict.fromkeys((*known.outputs, *taken))]
+    if choices:
+        fields.insert(0, Question("taken", "what other pipelines have made", "many", taken, ("inputs",), choices))
+    return fields
 
 
 def _about(draft: Draft, new: bool) -> list[Question]:
@@ -146,7 +169,10 @@ def answer(draft: Draft, part: str, key: str, value: str | list[str]) -> None:
     elif part == "environment":
         draft.set(("environment",), text_to_pairs(text) or None)
     elif part == "inputs":
-        draft.set(("inputs",), text_to_inputs(text) or None)
+        if key == "taken":
+            draft.take(list(value))
+        else:
+            draft.set(("inputs",), text_to_inputs(text) or None)
     elif part.startswith("stage:"):
         _answer_stage(draft, part.removeprefix("stage:"), key, value)
 

@@ -299,6 +299,8 @@ async def test_the_form_says_what_is_wrong_beside_the_field(desk: Desk) -> None:
         await pilot.press("f3")
         await until(pilot, lambda: '"stages": {' in shown(app))
         await pilot.press("f3", "f5")
+        await until(pilot, lambda: "a new stage: what is it written in?" in shown(app))
+        await pilot.press("enter")
         await until(pilot, lambda: "stage-1" in shown(app) and "what it is written in" in shown(app))
         await pilot.press("escape")
         await until(pilot, lambda: "the draft is kept" in told(app))
