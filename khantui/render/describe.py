@@ -36,7 +36,30 @@ def describe_run(run: RunView, now: datetime) -> list[Pieces]:
     lines += _mapping("environment", run.environment if isinstance(run.environment, dict) else {})
     for stage in run.stages if isinstance(run.stages, tuple) else ():
         lines += [[("", "")], *describe_stage(stage, now)]
-    return lines
+    return [*lines, *_events(run)]
+
+
+def _events(run: RunView) -> list[Pieces]:
+    """What happened when, in order."""
+    found: list[tuple[datetime, str, str]] = []
+
+    def note(moment: datetime | None, what: str, role: str = "") -> None:
+        if moment is not None:
+            found.append((moment, what, role))
+
+    note(run.created, f"created, started by {started_by(run)}")
+    for stage in run.stages if isinstance(run.stages, tuple) else ():
+        for attempt in stage.attempts:
+            which = f"{stage.name}, attempt {attempt.number}" if len(stage.attempts) > 1 else stage.name
+            note(attempt.started, f"{which} begins")
+            said = f": {attempt.message}" if attempt.message else ""
+            note(attempt.ended, f"{which} {attempt.state}{said}", str(attempt.state))
+        note(stage.retry_at if stage.state == "retrying" else None, f"{stage.name} is tried again", "retrying")
+    note(run.ended, f"the run {run.state}", str(run.state))
+    if not found:
+        return []
+    lines = [[(f"    {_when(moment):<19}  ", "faint"), (visible(what), role)] for moment, what, role in sorted(found)]
+    return [[("", "")], [("events", "strong")], *lines]
 
 
 def describe_stage(stage: StageView, now: datetime) -> list[Pieces]:

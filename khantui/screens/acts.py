@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 
 from backend.api.wire import RetryRun, RunView, ScheduleView
+from khantui.errors import Failure
 from khantui.render.rows import short
 from khantui.screens.ask import Confirm, Line, Trigger
 from khantui.state.timing import Timing, free_name
 
 if TYPE_CHECKING:
+    from khantui.api.client import Client
+    from khantui.render.against import Parting
     from khantui.screens.host import Host
 
 
@@ -154,3 +157,45 @@ def edit_schedule(host: Host, name: str) -> None:
         host.notify(f"there is no schedule {name!r} (any more)", severity="warning", markup=False)
     else:
         host.push_screen(ScheduleForm(Timing.of(schedule), schedule))
+
+
+_COMPARED = 1000  # lines of each log
+
+
+async def compare_with_last_good(host: Host, run: RunView) -> None:
+    """Show what is different about a run, against the last one before it that succeeded."""
+    from khantui.render.against import against
+    from khantui.screens.text import TextPage
+
+    try:
+        found = await host.link.ask(lambda c: _with_last_good(c, run))
+    except Failure as failure:
+        host.say(failure)
+        return
+    if found is None:
+        host.notify(f"no run of {run.pipeline} before this one has succeeded", markup=False)
+        return
+    title = f"{run.pipeline} {short(run.id)} against {short(found[1].id)}, the last good one"
+    host.push_screen(TextPage(title, against(*found)))
+
+
+def _with_last_good(client: Client, run: RunView) -> tuple[RunView, RunView, tuple[str, ...], Parting | None] | None:
+    """The run and the last good one in full, what differs in the document, and where the logs part. Raises Failure."""
+    from khantui.render.against import parting
+
+    before = (r for r in client.runs(pipeline=run.pipeline, state="succeeded") if r.id < run.id)
+    last = next(before, None)
+    if last is None:
+        return None
+    now, good = client.run(run.id), client.run(last.id)
+    diff = client.diff(run.pipeline, good.version, now.version).lines if good.version != now.version else ()
+    stages = now.stages if isinstance(now.stages, tuple) else ()
+    failed = next((s for s in stages if s.state == "failed" and s.attempts), None)
+    known = {s.name for s in good.stages if s.attempts} if isinstance(good.stages, tuple) else set()
+    if failed is None or failed.name not in known:
+        return now, good, diff, None
+    try:
+        one, other = ([line.text for line in client.log(r.id, failed.name, limit=_COMPARED).lines] for r in (now, good))
+    except Failure:  # logs are kept for a time only
+        return now, good, diff, None
+    return now, good, diff, parting(failed.name, one, other)

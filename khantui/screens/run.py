@@ -51,6 +51,7 @@ class RunScreen(View):
         Binding("t", "trigger", "trigger", show=False),
         Binding("ctrl+d", "cancel", "cancel"),
         Binding("w", "why", "why"),
+        Binding("equals_sign", "against", "against the last good run", show=False),
         Binding("d", "describe", "describe"),
         Binding("y", "json", "JSON", show=False),
         Binding("e", "edit", "edit", show=False),
@@ -400,6 +401,12 @@ class RunScreen(View):
         """What it read and wrote."""
         if self._run is not None:
             self.host.go(f"artifacts {self._run.id}")
+
+    @work(group="act")
+    async def action_against(self) -> None:
+        """What is different from the last good run."""
+        if (run := self._run) is not None:
+            await acts.compare_with_last_good(self.host, run)
 
     def action_why(self) -> None:
         """Why the chosen stage waits or failed, and the run."""

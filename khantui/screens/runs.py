@@ -38,6 +38,7 @@ class Runs(TableView[RunView]):
         Binding("t", "trigger", "trigger"),
         Binding("ctrl+d", "cancel", "cancel"),
         Binding("w", "why", "why"),
+        Binding("equals_sign", "against", "against the last good run", show=False),
         Binding("d", "describe", "describe", show=False),
         Binding("y", "json", "JSON", show=False),
         Binding("c", "copy", "copy the id", show=False),
@@ -213,6 +214,12 @@ class Runs(TableView[RunView]):
         """Edit the pipeline's document."""
         if (run := self.table.current) is not None:
             self.host.go(f"edit {run.pipeline}")
+
+    @work(group="act")
+    async def action_against(self) -> None:
+        """What is different from the last good run."""
+        if (run := self.table.current) is not None:
+            await acts.compare_with_last_good(self.host, run)
 
     def action_why(self) -> None:
         """Why it waits, or failed."""

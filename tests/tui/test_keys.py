@@ -8,6 +8,8 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Select
 
+from backend.run.state import RunState
+from khantui.render.text import width
 from khantui.screens.ask import Confirm, Line, Trigger
 from khantui.screens.editor import Editor
 from khantui.screens.help import Help
@@ -17,7 +19,7 @@ from khantui.screens.runs import Runs
 from khantui.screens.schedules import Schedules
 from khantui.screens.text import TextPage
 from tests.tui.conftest import shown, told, until
-from tests.tui.desk import Desk
+from tests.tui.desk import Desk, stage
 
 pytestmark = pytest.mark.slow
 WIDE, NARROW = (130, 40), (80, 24)
@@ -390,3 +392,113 @@ async def test_the_artifacts_of_a_run(desk: Desk) -> None:
     app = desk.app("artifacts weekly-learners")
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: "1.2 KiB" in shown(app))
+
+
+async def test_a_failed_run_against_the_last_good_one(desk: Desk) -> None:
+    app = desk.app(f"run {desk.failed}")
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "attempt 2 of 2" in shown(app))
+        await pilot.press("equals_sign")
+        await until(pilot, lambda: "the last good one" in shown(app) and "2m 52s" in shown(app))
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        await say(pilot, "runs pipeline=etl-daily")
+        await until(pilot, lambda: isinstance(app.screen, Runs) and listed(app) == ["etl-daily"])
+        await pilot.press("equals_sign")
+        await until(pilot, lambda: "no run of etl-daily before this one has succeeded" in told(app))
+
+
+async def test_the_mouse_chooses_opens_and_sorts(desk: Desk) -> None:
+    app = desk.app()
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot)
+        table = app.screen.table
+        await pilot.click(table, offset=(10, 2))
+        await until(pilot, lambda: table.cursor == 1)
+        title = shown(app).split("\n")[1].index("PIPELINE")
+        await pilot.click(table, offset=(title + 1, 0))
+        await until(pilot, lambda: "PIPELINE↑" in shown(app))
+        await pilot.click(table, offset=(10, 1))
+        await pilot.click(table, offset=(10, 1))
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+
+
+async def test_other_keys_of_runs_and_pipelines_lead_where_they_say(desk: Desk) -> None:
+    app = desk.app("runs state=failed")
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot)
+        for key, what in (("e", "what it is for"), ("l", "attempt 2 of 2"), ("x", "graph ·"), ("w", "retries what")):
+            await pilot.press(key)
+            await until(pilot, lambda what=what: what in shown(app))  # type: ignore[misc]
+            await pilot.press("escape")
+            await until(pilot, lambda: isinstance(app.screen, Runs))
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, Trigger))
+        await pilot.press("escape", "A", "A", "A", "S", "S", "S", "L", "ctrl+space", "escape", "ctrl+r", "g", "G", "k")
+        await say(pilot, "pipelines")
+        await until(pilot, lambda: isinstance(app.screen, Pipelines) and "etl-daily" in shown(app))
+        for key, what in (("x", "stages ×"), ("d", "1 graph"), ("s", "Schedules"), ("e", "what it is for")):
+            await pilot.press("G", key)
+            await until(pilot, lambda what=what: what in shown(app))  # type: ignore[misc]
+            await pilot.press("q")
+            await until(pilot, lambda: isinstance(app.screen, Pipelines))
+        await pilot.press("G", "l")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and "graph ·" in shown(app))
+        await pilot.press("a")
+        await until(pilot, lambda: "artifacts" in shown(app))
+        await pilot.press("q", "q")
+        await until(pilot, lambda: isinstance(app.screen, Pipelines))
+        await pilot.press("G", "ctrl+d")
+        await until(pilot, lambda: isinstance(app.screen, Confirm) and "runs and logs stay" in shown(app))
+        await pilot.press("n")
+
+
+async def test_copies_go_to_the_terminals_clipboard(desk: Desk) -> None:
+    app = desk.app()
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot)
+        written: list[str] = []
+        assert app._driver is not None
+        app._driver.write = written.append  # type: ignore[method-assign, assignment]
+        await pilot.press("j", "c")
+        await until(pilot, lambda: app.clipboard == desk.failed)
+        from base64 import b64encode
+
+        assert f"\x1b]52;c;{b64encode(desk.failed.encode()).decode()}\a" in written
+
+
+HOSTILE = "[red]x[/] \x1b[2J\u202egnp 漢字 \x07"
+
+
+async def test_hostile_words_of_documents_paint_nothing_outside_their_place(tmp_path_factory: Any) -> None:
+    desk = Desk(tmp_path_factory.mktemp("hostile"))
+    desk.start()
+    try:
+        desk.do(
+            desk.put(
+                "evil", description=HOSTILE, owner=HOSTILE, labels={"team": "[b]bold"},
+                environment={"SAID": HOSTILE}, outputs={"table": {}},
+                stages={"load": {"script": f"echo '{HOSTILE}'", "outputs": ["table"]}},
+            )
+        )  # fmt: skip
+        run = desk.do(desk.run_of("evil", RunState.FAILED, 5, 9.0, [stage("load", "succeeded", 5, 3)], message=HOSTILE))
+        body = {"pipeline": "evil", "kind": "cron", "cron": ["0 6 * * *"]}
+        desk.do(desk.ask("PUT", "/schedules/s", body))
+        desk.do(desk.ask("POST", "/schedules/s/pause", {"reason": HOSTILE}))
+        desk.do(desk.write_artifacts(run, "load", {"table": HOSTILE.encode()}))
+        for command, keys in (
+            ("runs", ["d"]), ("run evil", ["d"]), ("pipelines", []), ("pipeline evil", ["2"]), ("schedules", ["e"]),
+            ("pulse", []), ("grid evil", []), ("artifacts evil", ["v"]), ("edit evil", ["f3"]), ("runs", ["ctrl+p"]),
+        ):  # fmt: skip
+            app = desk.app(command)
+            async with app.run_test(size=(110, 35)) as pilot:
+                await until(pilot, lambda: "1 failing" in shown(app))  # noqa: B023
+                for each in keys:
+                    await pilot.press(each)
+                await until(pilot, lambda: not any(w.is_running for w in app.workers if w.group != "log"))  # noqa: B023
+                await pilot.pause()
+                text = shown(app)
+                assert not set(text) & set("\x1b\x07\u202e"), command
+                assert {width(line) for line in text.split("\n")} == {110}, command
+    finally:
+        desk.stop()
