@@ -1,4 +1,4 @@
-"""One HTML page: what months are like in each city, and its extremes."""
+"""One HTML page: what months are like in each city, and its extremes; and the charts of it as a picture."""
 
 import csv
 import html
@@ -26,7 +26,7 @@ def line(values: Iterable[str], colour: str) -> str:
 
 
 def chart(months: list[dict[str, str]]) -> str:
-    """A city's year: warm line, cold line, and a bar of rain for each month."""
+    """A city's year in SVG: warm line, cold line, and a bar of rain for each month."""
     step = WIDTH / 12
     bars = "".join(
         f'<rect x="{i * step + 4:.0f}" y="{HEIGHT - float(m["rain"]):.0f}" width="{step - 8:.0f}"'
@@ -34,15 +34,22 @@ def chart(months: list[dict[str, str]]) -> str:
         for i, m in enumerate(months)
     )
     lines = line((m["warmest"] for m in months), "#d1495b") + line((m["coldest"] for m in months), "#30638e")
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}">{bars}{lines}</svg>'
+    return bars + lines
 
 
 extremes = {row["city"]: row for row in rows("extremes")}
+charts: list[str] = []
 page = ["<!doctype html><meta charset=utf-8><title>Weather</title><body style='font-family:sans-serif'>"]
 for city, group in groupby(rows("months"), key=lambda row: row["city"]):
     most = extremes[city]
-    page.append(f"<h2>{html.escape(city)}</h2>{chart(list(group))}")
+    drawn = chart(list(group))
+    page.append(f'<h2>{html.escape(city)}</h2><svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}">{drawn}</svg>')
+    charts.append(f'<text x="8" y="20">{html.escape(city)}</text>{drawn}')
     page.append(f"<p>hottest {most['hottest']} °C on {most['hottest_day']}, coldest {most['coldest']} °C on ")
     page.append(f"{most['coldest_day']}, wettest {most['wettest']} mm on {most['wettest_day']}</p>")
     print(f"{city}: hottest {most['hottest']} °C on {most['hottest_day']}")
 Path(os.environ["KHAN_OUTPUT_report"]).write_text("\n".join(page) + "\n")
+
+moved = "\n".join(f'<g transform="translate(0 {i * (HEIGHT + 10)})">{drawn}</g>' for i, drawn in enumerate(charts))
+box = f'viewBox="0 0 {WIDTH} {len(charts) * (HEIGHT + 10)}"'
+Path(os.environ["KHAN_OUTPUT_chart"]).write_text(f'<svg xmlns="http://www.w3.org/2000/svg" {box}>\n{moved}\n</svg>\n')
