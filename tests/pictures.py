@@ -40,7 +40,7 @@ SCREENS: dict[str, tuple[str, str, list[str], str]] = {
     "schedules": ("schedules", "weather", [], ""),
     "schedule": ("schedules", "weather", EDIT, "06:30 ("),
     "editor": ("edit weather", "what it is for", ["j", "j", "j", "j", "j", "j"], "what it is written in"),
-    "artifacts": ("artifacts weather", "months", ["G", "k"], "▀▀▀▀"),
+    "artifacts": ("artifacts weather", "months", ["G", "k", "k"], "▀▀▀▀"),
     "table": ("artifacts weather", "months", ["v"], "rows,"),
     "palette": ("runs", "penguins-mass", ["ctrl+p", *"weat"], "grid weather"),
 }

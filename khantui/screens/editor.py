@@ -43,6 +43,15 @@ _ADD = "+"
 _MOST_READ = 300  # pipelines whose outputs are offered
 
 
+class Parts(OptionList):
+    """The parts of the form, with the keys of every list."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "cursor_down", "down", show=False),
+        Binding("k", "cursor_up", "up", show=False),
+    ]
+
+
 class Editor(View):
     """One document. Nothing is lost: each change is kept on disk until it is stored or thrown away."""
 
@@ -77,7 +86,7 @@ class Editor(View):
     def body(self) -> Iterable[Widget]:
         with Horizontal(id="editor"):
             with Vertical(id="outline", classes="panel"):
-                yield OptionList(id="parts", compact=True)
+                yield Parts(id="parts", compact=True)
             with ContentSwitcher(initial="form", id="mode", classes="panel"):
                 yield VerticalScroll(id="form", can_focus=False)
                 yield TextArea(id="json", compact=True, tab_behavior="focus", show_line_numbers=True)

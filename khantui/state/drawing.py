@@ -65,4 +65,8 @@ def _drawn(content: bytes) -> bytes:
     """An SVG as PNG; text in it is drawn with the fonts of this machine. Raises ValueError."""
     from resvg_py import svg_to_bytes
 
-    return bytes(svg_to_bytes(svg_string=content.decode(errors="replace"), width=SIDE, background="#ffffff"))
+    text, font = content.decode(errors="replace"), "DejaVu Sans"  # the font that most machines have
+    drawn = svg_to_bytes(
+        svg_string=text, width=SIDE, background="#ffffff", font_family=font, sans_serif_family=font, serif_family=font
+    )
+    return bytes(drawn)
