@@ -33,7 +33,7 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-async def until(pilot: Pilot[Any], holds: Callable[[], bool], seconds: float = 20) -> None:
+async def until(pilot: Pilot[Any], holds: Callable[[], bool], seconds: float = 30) -> None:
     """Let the interface go on until something holds. Fails with what the screen shows instead."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
