@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from khantui.api.client import Client
 from tests.tui.conftest import shown, until
@@ -36,7 +37,14 @@ SCREENS: dict[str, tuple[str, str, list[str]]] = {
     "palette": ("runs", "1 failing", ["ctrl+p"]),
     "help": ("runs", "1 failing", ["question_mark"]),
 }
-THEN = {"schedule": "after this change", "table": "3 rows, 2 columns", "pulse": "leader"}  # comes behind the keys
+THEN = {
+    "schedule": "after this change",
+    "table": "3 rows, 2 columns",
+    "pulse": "leader",
+    "palette": "failed only",
+}  # comes behind the keys
+
+TYPED = ("schedule", "palette", "help")
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +68,10 @@ def test_picture(desk: Desk, snap_compare: Callable[..., bool], screen: str, siz
         await until(pilot, lambda: not any(w.is_running for w in app.workers if w.group != "log"))
         if screen in THEN:
             await until(pilot, lambda: THEN[screen] in shown(app))
+        if screen in TYPED:  # the cursor is there when the field has the keys, a little later than the field itself
+            await until(pilot, lambda: isinstance(app.screen.focused, Input) and app.screen.focused.has_focus)
+        for field in app.screen.query(Input):
+            field.cursor_blink = False
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=SIZES[size], run_before=before)
