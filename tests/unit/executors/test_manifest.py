@@ -24,7 +24,8 @@ STORE = Settings("i", ObjectStorage("s3://b/p", "stager:1", "keys"), "example.or
 def spec(**more: Any) -> AttemptSpec:
     given: dict[str, Any] = {
         "key": AttemptKey("06f2k9x4qe-7f3k2a", "clean", 1), "image": "python", "argv": ("python3", "a.py"),
-        "script": "", "environment": {}, "inputs": (), "outputs": ("out",), "code": "", "resources": Resources(), "pipeline": "p",
+        "script": "", "environment": {}, "inputs": (), "outputs": ("out",), "code": "",
+        "resources": Resources(), "pipeline": "p",
     }  # fmt: skip
     return AttemptSpec(**(given | more))
 
