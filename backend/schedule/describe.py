@@ -23,6 +23,8 @@ def describe(crons: Sequence[Cron], zone: ZoneInfo) -> str:
 
 def _one(cron: Cron) -> str | None:
     days, times = _days(cron), _times(cron)
+    if cron.seconds != (0,):
+        times = _seconds(cron) if times == "every minute" else None
     if days is None or times is None:
         return None
     if times.startswith("every"):
@@ -45,6 +47,11 @@ def _times(cron: Cron) -> str | None:
     if len(hours) > 4:
         return None
     return "at " + _list([f"{hour:02d}:{minutes[0]:02d}" for hour in hours])
+
+
+def _seconds(cron: Cron) -> str | None:
+    step = _step(cron.seconds, 60)
+    return None if step is None else "every second" if step == 1 else f"every {step} seconds"
 
 
 def _step(values: tuple[int, ...], size: int) -> int | None:

@@ -118,7 +118,7 @@ def show_preview(session: Session, seen: ForesightView) -> None:
     if seen.old is not None:
         for line in _side_by_side(seen):
             click.echo(line)
-    notes = {firing.at: words for firing in seen.firings if (words := _met(firing, seen))}
+    notes = {firing.at: words for firing in seen.firings if (words := _met(firing))}
     if seen.old is None:
         for line in moment_lines([f.at for f in seen.firings], seen.zone, session.now, notes):
             click.echo(line)
@@ -136,22 +136,20 @@ def show_preview(session: Session, seen: ForesightView) -> None:
         note(f"{seen.name} ({visible(seen.when)}): {visible(seen.message)}")
 
 
-def _met(firing: FiringView, seen: ForesightView) -> str:
+def _met(firing: FiringView) -> str:
     """What a firing meets, in words."""
     if firing.clash == "skipped":
         return "no run: the one before is still active"
-    words = {"": "", "beside": "beside the run before", "waits": "waits for the run before"}.get(
-        firing.clash, "ends the run before"
-    )
+    clash = {"beside": "beside the run before", "waits": "waits for the run before", "replaces": "ends the run before"}
+    words = [clash.get(firing.clash, "")]
     if firing.clash != "waits" and firing.starts is not None and firing.starts > firing.at:
-        words = ", ".join(filter(None, (words, f"starts at {firing.starts:%H:%M:%S} UTC")))
+        words.append(f"starts at {firing.starts:%H:%M:%S} UTC")
     if firing.late and firing.due_by is not None:
-        words = ", ".join(filter(None, (words, f"late for {firing.due_by:%H:%M} UTC")))
+        words.append(f"late for {firing.due_by:%H:%M} UTC")
     if firing.beside:
-        words = ", ".join(
-            filter(None, (words, f"{len(firing.beside)} other{'s' * (len(firing.beside) > 1)} start then"))
-        )
-    return words
+        count = len(firing.beside)
+        words.append("another pipeline starts then" if count == 1 else f"{count} other pipelines start then")
+    return ", ".join(filter(None, words))
 
 
 def _side_by_side(seen: ForesightView) -> Iterator[str]:
