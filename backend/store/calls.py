@@ -45,6 +45,9 @@ OPTIONS = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.ping_timeout_ms", 5_000),  # without it a frozen server goes unnoticed
+    # a member that comes back at another address is found there, and one that is silent is not waited for
+    ("grpc.dns_min_time_between_resolutions_ms", 500),
+    ("grpc.min_reconnect_backoff_ms", 1_500),
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.use_local_subchannel_pool", 1),
