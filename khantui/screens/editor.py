@@ -266,8 +266,18 @@ class Editor(View):
                 self._part = f"stage:{str(value).strip()}"
                 self._show_parts()
         else:
-            answer(self.draft, self._part, key, value)
+            answer(self.draft, self._part, key, value, self._known)
+            if key == "taken":  # what was picked can be renamed in the text below
+                self._show_text("inputs")
         self._changed()
+
+    def _show_text(self, key: str) -> None:
+        """Show what a field holds now, where it was changed by another one."""
+        asked = questions(self.draft, self._part, self._known, self._cron, self._zone, new=self._new)
+        value = next(q.value for q in asked if q.key == key)
+        for field in self.query(Field):
+            if field.asked.key == key:
+                field.put(str(value))
 
     def _answer_when(self, key: str, value: str) -> None:
         if key == "zone":

@@ -141,11 +141,11 @@ class Draft:
         inputs = self.get(("inputs",), {}) or {}
         return [str(i["from"]) for i in inputs.values() if isinstance(i, dict) and isinstance(i.get("from"), str)]
 
-    def take(self, outputs: Sequence[str]) -> None:
-        """Have an input for each of these outputs of other pipelines, and none for others."""
+    def take(self, outputs: Sequence[str], offered: Sequence[str]) -> None:
+        """Have an input for each of these outputs of other pipelines, and none for others that were offered."""
         inputs = dict(self.get(("inputs",), {}) or {})
         for name, said in list(inputs.items()):
-            if isinstance(said, dict) and "from" in said and said["from"] not in outputs:
+            if isinstance(said, dict) and said.get("from") in offered and said["from"] not in outputs:
                 del inputs[name]
         for output in outputs:
             if output not in self.taken():

@@ -88,9 +88,10 @@ def _inputs(draft: Draft, known: Known) -> list[Question]:
     text = inputs_to_text(draft.get(("inputs",), {}) or {})
     fields = [Question("inputs", "what it reads from outside", "text", text, ("inputs",), (), hint, 4)]
     taken = draft.taken()
-    choices = [(name, name) for name in dict.fromkeys((*known.outputs, *taken))]
+    choices = [(name, name) for name in known.outputs]
     if choices:
-        fields.insert(0, Question("taken", "what other pipelines have made", "many", taken, ("inputs",), choices))
+        picked = [name for name in taken if name in known.outputs]
+        fields.insert(0, Question("taken", "what other pipelines have made", "many", picked, (), choices))
     return fields
 
 
@@ -158,7 +159,7 @@ def _stage(draft: Draft, name: str, known: Known) -> list[Question]:
     return fields
 
 
-def answer(draft: Draft, part: str, key: str, value: str | list[str]) -> None:
+def answer(draft: Draft, part: str, key: str, value: str | list[str], known: Known) -> None:
     """Write an answer into the document."""
     text = value if isinstance(value, str) else ""
     if part == "pipeline":
@@ -170,7 +171,7 @@ def answer(draft: Draft, part: str, key: str, value: str | list[str]) -> None:
         draft.set(("environment",), text_to_pairs(text) or None)
     elif part == "inputs":
         if key == "taken":
-            draft.take(list(value))
+            draft.take(list(value), known.outputs)
         else:
             draft.set(("inputs",), text_to_inputs(text) or None)
     elif part.startswith("stage:"):

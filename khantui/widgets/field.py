@@ -73,6 +73,11 @@ class Field(Vertical):
         line.set_class(severity == "warning", "warning")
         line.display = bool(wrong)
 
+    def put(self, value: str) -> None:
+        """Hold another text, which was not typed."""
+        self.asked = self.asked._replace(value=value)
+        self.query_one(TextArea).load_text(value)
+
     def on_mount(self) -> None:
         self.tell("")
 
