@@ -47,6 +47,20 @@ def made(cluster: Cluster, kind: str, name: str, **more: Any) -> Iterator[None]:
         cluster.kubectl("delete", kind, name)
 
 
+async def test_a_cluster_that_is_away(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.executors.kubernetes.executor.PATIENCE", 0.2)
+    await bench.again()
+    there, configuration = bench.kube.server, bench.kube._api.configuration
+    configuration.host = "https://127.0.0.1:1"  # before anything was asked
+    spec = bench.spec("true")
+    starting = asyncio.create_task(bench.executor.ensure(spec))
+    seen = await bench.until(spec.key, "waiting")
+    assert re.match("waits for the cluster: the cluster at .* cannot be reached", seen.message)
+    configuration.host = there
+    await starting
+    assert (await bench.ended(spec.key)).exit_code == 0
+
+
 # no room
 
 

@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 FORCE = 20.0  # seconds beyond the grace after which a pod that does not end is deleted without its node's word
 LAG = 5.0  # seconds that news of a pod may come later than those of its Job
 UNHEARD = 60.0  # seconds after which one asks for a Job that was made and never heard of again
+PATIENCE = 3.0  # seconds that the cluster may be slow without anybody hearing of it
 FULL = 10.0  # seconds between two tries where a quota has no room for a Job
 _LATE = timedelta(seconds=3)  # what ended longer ago than that ended when the cluster says, not just now
 _LONGEST_PAUSE = 10.0
@@ -96,6 +97,7 @@ class KubernetesExecutor:
         self._said: list[Observation] = []
         self._news = asyncio.Event()
         self._synced = asyncio.Event()
+        self._informers: tuple[Informer[Any], ...] = ()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def missing_tools(self) -> dict[str, str]:
@@ -120,7 +122,7 @@ class KubernetesExecutor:
         """See to it that the attempt runs or has run."""
         tracked = self._track(spec.key)
         tracked.spec = spec
-        await self._synced.wait()
+        await self._until_synced(spec.key)
         if tracked.ended is not None:
             self._say(tracked.ended)
         if tracked.over or tracked.making:
@@ -136,6 +138,15 @@ class KubernetesExecutor:
             self._conclude(tracked, Ended(Reason.CANCELLED, "cancelled"))
         else:
             await self._make(tracked, spec)
+
+    async def _until_synced(self, key: AttemptKey) -> None:
+        """Wait until the cluster is followed; while it is away, that is what the attempt waits for."""
+        try:
+            await asyncio.wait_for(self._synced.wait(), PATIENCE)
+        except TimeoutError:
+            why = next((t for informer in self._informers if (t := informer.trouble)), "it is slow to answer")
+            self._say(Observation(key, "waiting", self._clock.now(), message=f"waits for the cluster: {why}"))
+            await self._synced.wait()
 
     async def cancel(self, key: AttemptKey, grace: float = 10.0) -> None:
         """Ask the attempt to end, and make it."""
@@ -193,8 +204,9 @@ class KubernetesExecutor:
         pods = Informer(self.kube, PODS, Pod, labels=selector)
         # warnings have no labels: those about others are dropped as they come
         events = Informer(self.kube, EVENTS, Event, fields="type=Warning", keep=lambda e: self._about(e) is not None)
-        for follow in (jobs.run(), pods.run()):
-            self._spawn(follow)
+        self._informers = (jobs, pods)
+        for informer in self._informers:
+            self._spawn(informer.run())
         await jobs.synced.wait()
         await pods.synced.wait()
         self._take(jobs, self._job_changed)
@@ -400,6 +412,8 @@ class KubernetesExecutor:
                 return True
             except ClusterUnavailable as error:
                 log.warning("%s: %s; again in %.1f s", tracked.key, error.message, pause)
+                message = f"waits for the cluster: {error.message}"
+                self._say(Observation(tracked.key, "waiting", self._clock.now(), message=message))
                 await asyncio.sleep(max(pause, error.retry_after))
                 pause = min(pause * 2, _LONGEST_PAUSE)
             except ClusterRefused as error:
