@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any, NoReturn
 
 import click
@@ -40,6 +41,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pause": ("schedules", "Pause schedules."),
     "resume": ("schedules", "Resume schedules."),
     "preview": ("preview", "Show the next firings of a schedule."),
+    "import": ("import_", "Turn a crontab into pipelines and schedules."),
+    "export": ("export", "Write the schedules for cron or for Kubernetes."),
     "events": ("events", "Follow what happens, one JSON object a line."),
     "images": ("images", "List the images that stages can name, or register more."),
     "doctor": ("doctor", "Say what this machine or a cluster lacks, and what to do about it."),
@@ -60,7 +63,8 @@ class Root(click.Group):
         """The command of that name, imported now."""
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(f"khantui.cli.{COMMANDS[cmd_name][0]}"), cmd_name)
+        module = import_module(f"khantui.cli.{COMMANDS[cmd_name][0]}")
+        command = getattr(module, f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name)
         assert isinstance(command, click.Command)
         return command
 

@@ -359,3 +359,31 @@ def test_bash_completes_names_from_the_daemon(khantui: Program, good: str) -> No
         check=True,
     )
     assert "plain,good" in found.stdout
+
+
+def test_a_crontab_goes_in_runs_and_comes_out_again(khantui: Program, tmp_path: Path) -> None:
+    (tmp_path / "tab").write_text(
+        "WHO=the moon\n# Greets\n30 6 * * mon-fri cat; echo to $WHO%hello\nCRON_TZ=Asia/Tokyo\n@daily ls /nowhere\n"
+    )
+    arguments = ("import", "crontab", "tab", "--dir", "jobs", "--tz", "Europe/Berlin", "--apply", "-o", "json")
+    for outcome in ("created", "unchanged"):
+        found = khantui(*arguments, cwd=tmp_path)
+        assert found.code == 0, found
+        assert {p["applied"] for p in json.loads(found.out)["pipelines"]} == {outcome}
+    run = khantui("run", "cat", "--wait", "-o", "name")
+    assert run.code == 0, run
+    assert khantui("logs", run.out.strip(), "run").out == "hello\nto the moon\n"
+    assert {s["name"]: (s["cron"], s["zone"]) for s in khantui.json("schedules") if s["name"] in ("cat", "ls")} == {
+        "cat": (["30 6 * * mon-fri"], "Europe/Berlin"),
+        "ls": (["@daily"], "Asia/Tokyo"),
+    }
+    out = khantui("export", "crontab", "cat", "ls").out
+    assert "CRON_TZ=Europe/Berlin\n30 6 * * mon-fri khantui run cat\n" in out
+    assert "timeZone: Asia/Tokyo" in khantui("export", "cronjobs", "ls").out
+    other = {"name": "taken", "stages": {"only": shell("true")}}
+    khantui.apply(tmp_path / "other", other)
+    (tmp_path / "tab").write_text("@daily taken\n@daily quite-new\n")
+    refused = khantui(*arguments, cwd=tmp_path)
+    assert refused.code == 1
+    assert "other pipelines have these names already: taken" in refused.err
+    assert khantui("show", "quite-new").code == 1

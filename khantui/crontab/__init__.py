@@ -1,0 +1,1 @@
+"""Crontabs: read, turned into pipelines and schedules, and written. Pure."""
