@@ -30,6 +30,7 @@ from khantui.state import lineage
 from khantui.widgets.graph_view import GraphView
 from khantui.widgets.line_view import LineView
 from khantui.widgets.prompt import Kind, Prompt
+from khantui.widgets.stage_picture import StagePicture
 
 _PARTS = {  # of each tab: its title, and what in it has the keys
     "graph": ("graph", "#plan"),
@@ -185,7 +186,7 @@ class PipelineScreen(View):
         _, selector = _PARTS.get(self.tabs.active, _PARTS["graph"])
         self.query_one(selector).focus()
 
-    def on_graph_view_opened(self, message: GraphView.Opened) -> None:
+    def on_stage_picture_opened(self, message: StagePicture.Opened) -> None:
         name, said = lineage.stage_named(self._document, message.name)
         text = json.dumps(said, indent=2, ensure_ascii=False)
         self.app.push_screen(LinesPage(f"{self._pipeline} › {name}", document_lines(text)))

@@ -31,6 +31,7 @@ from khantui.widgets.gantt_view import GanttView
 from khantui.widgets.graph_view import GraphView
 from khantui.widgets.prompt import Kind
 from khantui.widgets.resource_table import ResourceTable
+from khantui.widgets.stage_picture import StagePicture
 
 _PATIENCE = 0.05  # seconds for which changes are gathered before the run is asked for again
 
@@ -262,16 +263,10 @@ class RunScreen(View):
         else:
             panel.open(holder, stage.name, numbers, to_error=bad)
 
-    def on_graph_view_selected(self, message: GraphView.Selected) -> None:
+    def on_stage_picture_selected(self, message: StagePicture.Selected) -> None:
         self._choose(message.name)
 
-    def on_gantt_view_selected(self, message: GanttView.Selected) -> None:
-        self._choose(message.name)
-
-    def on_graph_view_opened(self, message: GraphView.Opened) -> None:
-        self.action_log()
-
-    def on_gantt_view_opened(self, message: GanttView.Opened) -> None:
+    def on_stage_picture_opened(self, message: StagePicture.Opened) -> None:
         self.action_log()
 
     def on_resource_table_opened(self, message: ResourceTable.Opened) -> None:

@@ -60,6 +60,7 @@ class Runs(TableView[RunView]):
         super().__init__(command, filter)
         self._sort = ""
         self._stale = False
+        self._usual = False  # it is shown how long runs usually take
         self.rows = RunRows(Query())
         self._coming: RunRows | None = None  # asked for, not there yet
 
@@ -139,7 +140,11 @@ class Runs(TableView[RunView]):
             self.show_heading()
 
     def overview_changed(self) -> None:
-        self.table.changed()  # what is usual is known now, or is something else
+        if self.host.overview.loaded and not self._usual:
+            self._usual = True
+            self.table.changed()  # what is usual is known now, and needs room
+        else:
+            self.table.tick()  # it is something else; `hear` measures what else has changed
         super().overview_changed()
 
     def _renew(self) -> None:

@@ -10,18 +10,16 @@ from rich.segment import Segment
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
-from textual.message import Message
-from textual.reactive import reactive
 from textual.strip import Strip
 
 from khantui.render.gantt import Bar, Piece, axis, bar_columns, extent, gantt
 from khantui.render.text import visible, width
-from khantui.widgets.painted import Painted
+from khantui.widgets.stage_picture import StagePicture
 
 _LABEL = 26  # columns of a label, with its symbol, at most
 
 
-class GanttView(Painted, can_focus=True):
+class GanttView(StagePicture):
     """Bars with a cursor. `selected` is the name of one of them."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -31,25 +29,6 @@ class GanttView(Painted, can_focus=True):
         Binding("g,home", "edge(False)", "first", show=False),
         Binding("G,end", "edge(True)", "last", show=False),
     ]
-
-    selected: reactive[str] = reactive("")
-
-    class Opened(Message):
-        """Enter, or a click on the bar that the cursor is at."""
-
-        def __init__(self, name: str) -> None:
-            self.name = name
-            super().__init__()
-
-    class Selected(Message):
-        """The cursor was moved to another bar."""
-
-        def __init__(self, name: str) -> None:
-            self.name = name
-            super().__init__()
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, GanttView.Selected)
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)

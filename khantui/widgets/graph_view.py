@@ -10,18 +10,16 @@ from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size, Spacing
-from textual.message import Message
-from textual.reactive import reactive
 from textual.strip import Strip
 
 from khantui.render.graph import CRITICAL, EDGE, Node, Picture, collapse, draw
-from khantui.widgets.painted import Painted
+from khantui.widgets.stage_picture import StagePicture
 
 _MANY = 40  # nodes; more than that, and instances of one stage are drawn as one
 _MOST = 3  # instances of a stage that are still drawn one by one
 
 
-class GraphView(Painted, can_focus=True):
+class GraphView(StagePicture):
     """Stages with a cursor. `selected` is the name of a node, or of an instance that a node stands for."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -31,25 +29,6 @@ class GraphView(Painted, can_focus=True):
         Binding("k,up", "move('up')", "up", show=False),
         Binding("l,right", "move('right')", "right", show=False),
     ]
-
-    selected: reactive[str] = reactive("")
-
-    class Opened(Message):
-        """Enter, or a click on the node that the cursor is at."""
-
-        def __init__(self, name: str) -> None:
-            self.name = name
-            super().__init__()
-
-    class Selected(Message):
-        """The cursor was moved to another node."""
-
-        def __init__(self, name: str) -> None:
-            self.name = name
-            super().__init__()
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, GraphView.Selected)
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)

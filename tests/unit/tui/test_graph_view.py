@@ -14,6 +14,7 @@ from khantui.render.graph import Node
 from khantui.theme import defaults
 from khantui.widgets.gantt_view import GanttView
 from khantui.widgets.graph_view import GraphView, nearest
+from khantui.widgets.stage_picture import StagePicture
 
 START = datetime(2026, 11, 23, 6, tzinfo=UTC)
 
@@ -34,16 +35,10 @@ class Views(App[None]):
         yield GraphView()
         yield GanttView()
 
-    def on_graph_view_selected(self, message: GraphView.Selected) -> None:
+    def on_stage_picture_selected(self, message: StagePicture.Selected) -> None:
         self.said.append(f"at {message.name}")
 
-    def on_graph_view_opened(self, message: GraphView.Opened) -> None:
-        self.said.append(f"into {message.name}")
-
-    def on_gantt_view_selected(self, message: GanttView.Selected) -> None:
-        self.said.append(f"at {message.name}")
-
-    def on_gantt_view_opened(self, message: GanttView.Opened) -> None:
+    def on_stage_picture_opened(self, message: StagePicture.Opened) -> None:
         self.said.append(f"into {message.name}")
 
 
