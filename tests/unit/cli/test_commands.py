@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -83,24 +82,17 @@ def test_the_documentation_lists_every_option() -> None:
     assert sorted(name for name in options if name not in page) == []
 
 
-def test_starting_imports_nothing_that_a_command_may_not_need() -> None:
-    heavy = {"httpx", "textual", "rich", "jsonschema", "msgspec", "asyncio", "backend"}
+def test_starting_and_helping_import_nothing_that_a_command_may_not_need() -> None:
+    """How long `--help` takes is what it imports; machines differ, modules do not."""
     code = (
-        f"import sys, khantui.cli; print([m for m in sys.modules if sys.modules[m] and m.partition('.')[0] in {heavy}])"
+        "import sys, khantui.cli\n"
+        "try: khantui.cli.main()\n"
+        "finally: print(*[name for name, module in sys.modules.items() if module], file=sys.stderr)"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
-
-
-def test_help_is_at_once_there(tmp_path: Path) -> None:
-    environment = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
-    program("--help", **environment)  # compiles
-    took = []
-    for _ in range(7):
-        start = time.perf_counter()
-        assert program("--help", **environment).returncode == 0
-        took.append(time.perf_counter() - start)
-    assert min(took) < 0.150, took  # the least: others use this machine too
+    found = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in found.stderr.split()}
+    assert "khantui" in loaded
+    assert loaded & {"httpx", "textual", "rich", "jsonschema", "msgspec", "asyncio", "backend"} == set()
 
 
 def test_a_mistyped_command_is_wrong_usage_and_the_right_one_is_named() -> None:
@@ -200,13 +192,11 @@ def test_bash_completes(line: str, expected: str) -> None:
     assert expected in found.stdout
 
 
-def test_completion_is_silent_and_quick_where_no_daemon_answers(tmp_path: Path) -> None:
-    start = time.perf_counter()
+def test_completion_is_silent_where_no_daemon_answers(tmp_path: Path) -> None:
     found = program(
         _KHANTUI_COMPLETE="bash_complete", COMP_WORDS="khantui show w", COMP_CWORD="2", KHANTUI_DATA=str(tmp_path)
     )
     assert (found.stdout.strip(), found.stderr) == ("", "")
-    assert time.perf_counter() - start < 5
 
 
 def test_the_version_is_json_if_asked_for() -> None:
