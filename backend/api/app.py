@@ -15,6 +15,7 @@ from backend.api import (
     artifacts,
     difference,
     events,
+    forecast,
     images,
     logs,
     merged_logs,
@@ -33,7 +34,7 @@ from backend.api.wire import API
 from backend.errors import InvalidRequest
 
 # importing them registers their operations
-MODULES = (artifacts, difference, events, images, logs, merged_logs, pipelines, runs, schedules, system)
+MODULES = (artifacts, difference, events, forecast, images, logs, merged_logs, pipelines, runs, schedules, system)
 
 
 def create_app(services: Services) -> Starlette:

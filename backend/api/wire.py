@@ -12,6 +12,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from backend.run.state import ArtifactRecord, Reason, RunState, StageState, Trigger
+from backend.schedule.forecast import Crowd, Slot
 from backend.schedule.model import CatchUp, Condition, Join, Kind, Match, Overlap
 from backend.schedule.preview import Clash
 from backend.spec.finding import Finding
@@ -297,6 +298,25 @@ class ForesightView(Struct, frozen=True):
     old: tuple[datetime, ...] | None = None
     old_when: str = ""
     old_zone: str = ""
+
+
+class ForecastView(Struct, frozen=True):
+    """What all schedules will do from `begin` to `end`. `slots` are of equal length, in seconds.
+
+    What follows other pipelines is estimated: as if their runs succeeded, and took as long as the last ones.
+    """
+
+    begin: datetime
+    end: datetime
+    slot: int
+    slots: tuple[Slot, ...]
+    busiest: tuple[Crowd, ...]  # the most crowded first
+    starts: int
+    estimated: int  # of these: starts that follow others
+    schedules: int  # that start something
+    unknown: tuple[str, ...] = ()  # pipelines of which no good run is known: a minute is assumed; a hundred at most
+    cut: tuple[str, ...] = ()  # schedules that fire too often to count it all; a hundred at most
+    places: int = 0  # stages that the daemon runs at once; 0: not known
 
 
 class PauseSchedule(Struct, frozen=True, forbid_unknown_fields=True):

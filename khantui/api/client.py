@@ -17,6 +17,7 @@ from backend.api.wire import (
     ApplyPipeline,
     ArtifactView,
     DaemonView,
+    ForecastView,
     ForesightView,
     ImageView,
     LogHits,
@@ -257,6 +258,11 @@ class Client:
     def foresee(self, name: str, body: PutSchedule) -> ForesightView:
         """What a schedule would do if it were stored so."""
         return self.http.send("POST", f"/schedules/{_part(name)}/preview", ForesightView, body)
+
+    def forecast(self, begin: datetime | None = None, hours: int = 24, slot: int = 15) -> ForecastView:
+        """What all schedules will do, slot by slot (of so many minutes)."""
+        after = begin.isoformat() if begin else None
+        return self.http.get("/forecast", ForecastView, **{"from": after}, hours=hours, slot=slot)
 
     def run_schedule(self, name: str) -> RunView:
         """Start a run now, as the schedule would."""

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pause": ("schedules", "Pause schedules."),
     "resume": ("schedules", "Resume schedules."),
     "preview": ("preview", "Show the next firings of a schedule."),
+    "forecast": ("forecast", "Show what all schedules will start, and when it is too much."),
     "import": ("import_", "Turn a crontab into pipelines and schedules."),
     "export": ("export", "Write the schedules for cron or for Kubernetes."),
     "events": ("events", "Follow what happens, one JSON object a line."),

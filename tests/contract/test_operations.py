@@ -154,6 +154,18 @@ async def _schedules(api: Service) -> None:
     started = (await api.ask("POST", "/schedules/dawn/run")).json()
     assert started["trigger"]["schedule"] == "dawn"
     await api.ended(started["id"])
+    forecast = (await api.ask("GET", "/forecast", **{"from": "2030-07-01T00:00:30Z"}, hours="12", slot="60")).json()
+    assert [(s["begin"], s["starts"]) for s in forecast["slots"] if s["starts"]] == [("2030-07-01T04:00:00Z", 1)]
+    assert (forecast["starts"], forecast["schedules"], forecast["end"]) == (1, 1, "2030-07-01T12:00:00Z")
+    assert len((await api.ask("GET", "/forecast")).json()["slots"]) == 96
+    for wrong in (
+        {"from": "soon"},
+        {"from": "2030-07-01"},
+        {"from": "9999-12-31T00:00:00Z"},
+        {"slot": "7"},
+        {"hours": "0"},
+    ):
+        await api.ask("GET", "/forecast", **wrong, status=400)
     await api.ask("DELETE", "/schedules/dawn", status=204)
 
 

@@ -107,7 +107,7 @@ NEEDING_A_DAEMON = [
     ["run", "x"], ["runs"], ["status", "x"], ["cancel", "x"], ["retry", "x"], ["logs", "x"], ["artifacts", "x"],
     ["schedules"], ["schedule", "x", "--cron", "0 6 * * *"], ["pause", "x"], ["resume", "x"], ["preview", "x"],
     ["events"], ["images"], ["images", "show", "x"], ["images", "add", "x", "--tool", "y"], ["images", "remove", "x"],
-    ["daemon", "status"], ["export", "crontab"], ["export", "cronjobs"],
+    ["daemon", "status"], ["export", "crontab"], ["export", "cronjobs"], ["forecast"],
 ]  # fmt: skip
 
 
