@@ -28,6 +28,7 @@ from backend.artifacts import ArtifactStore, CodeStore, FolderStore, ObjectStore
 from backend.clock import SystemClock
 from backend.config import Config, Role, parse
 from backend.control.attempts import Attempts
+from backend.control.backfills import Backfills
 from backend.control.followers import Followers
 from backend.control.leader import Leader
 from backend.control.runs import Parts, RunController
@@ -220,6 +221,7 @@ class Daemon:
             tasks.create_task(RunController(parts, fence, slots=self._config.slots).run())
             tasks.create_task(self._schedules().run())
             tasks.create_task(Followers(self._store, self._feed, self._catalogue, clock, fence).run())
+            tasks.create_task(Backfills(self._store, self._feed, self._catalogue, clock, fence).run())
 
     def _schedules(self) -> Ticker | CronJobs:
         """What fires schedules."""

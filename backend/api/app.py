@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from backend.api import (
     artifacts,
+    backfills,
     difference,
     events,
     forecast,
@@ -34,7 +35,20 @@ from backend.api.wire import API
 from backend.errors import InvalidRequest
 
 # importing them registers their operations
-MODULES = (artifacts, difference, events, forecast, images, logs, merged_logs, pipelines, runs, schedules, system)
+MODULES = (
+    artifacts,
+    backfills,
+    difference,
+    events,
+    forecast,
+    images,
+    logs,
+    merged_logs,
+    pipelines,
+    runs,
+    schedules,
+    system,
+)
 
 
 def create_app(services: Services) -> Starlette:

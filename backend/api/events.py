@@ -87,12 +87,14 @@ _KINDS = {
     "stage": keys.STAGES,
     "pipeline": keys.PIPELINES,
     "schedule": keys.SCHEDULES,
+    "backfill": keys.BACKFILLS,
     "command": keys.COMMANDS,
 }
-_SINGULAR: dict[str, Literal["stage", "pipeline", "schedule", "command"]] = {
+_SINGULAR: dict[str, Literal["stage", "pipeline", "schedule", "backfill", "command"]] = {
     "stages": "stage",
     "pipelines": "pipeline",
     "schedules": "schedule",
+    "backfills": "backfill",
     "commands": "command",
 }
 

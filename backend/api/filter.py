@@ -26,7 +26,7 @@ _DURATIONS = frozenset(("age", "took"))
 RUN_FIELDS = frozenset(
     [
         *("id", "pipeline", "state", "version", "trigger", "schedule", "by", "message"),
-        *("age", "took", "round", "stages", "late"),
+        *("age", "took", "round", "stages", "late", "backfill"),
     ]
 )
 
@@ -120,6 +120,7 @@ def run_subject(run: Run | RunView, stages: int, now: datetime) -> dict[str, Any
         "trigger": run.trigger.kind,
         "schedule": run.trigger.schedule,
         "by": run.trigger.by,
+        "backfill": run.trigger.backfill,
         "message": run.message,
         "round": run.round,
         "stages": stages,

@@ -204,7 +204,7 @@ def _overlap(schedule: Schedule, loaded: Loaded) -> Overlap:
 def _firing(schedule: Schedule, loaded: Loaded, others: Sequence[Schedule], each: Foreseen, index: int) -> FiringView:
     moment = each.tick.astimezone(zone_of(schedule.zone))
     identifier = new_id(each.tick, seed=schedule.name)
-    environment: dict[str, str] = {}
+    resolved: dict[str, str] = {}
     if index < RESOLVED:
         context = Context(
             logical_time=moment,
@@ -214,7 +214,7 @@ def _firing(schedule: Schedule, loaded: Loaded, others: Sequence[Schedule], each
             schedule=schedule.name,
             parameters=check_parameters(loaded.pipeline, schedule.parameters),
         )
-        environment = _environment(loaded, context)
+        resolved = environment(loaded, context)
     return FiringView(
         at=each.tick,
         beside=_beside(each.tick, others) if index < RESOLVED else (),
@@ -225,11 +225,12 @@ def _firing(schedule: Schedule, loaded: Loaded, others: Sequence[Schedule], each
         due_by=each.due_by,
         late=each.late,
         clash=each.clash,
-        environment=environment,
+        environment=resolved,
     )
 
 
-def _environment(loaded: Loaded, context: Context) -> dict[str, str]:
+def environment(loaded: Loaded, context: Context) -> dict[str, str]:
+    """What a pipeline's environment would be; where it cannot be resolved, why."""
     try:
         return resolve(loaded.pipeline.environment, context)
     except InterpolationError as error:

@@ -65,7 +65,7 @@ async def start_run(call: Call) -> Response:
         **PAGING,
         "pipeline": "of this pipeline",
         "state": "in this state; may be given several times",
-        "filter": "conditions: words, state=failed, pipeline~learn, age<2h, took>10m, -l team=analytics",
+        "filter": "conditions: words, state=failed, pipeline~learn, age<2h, took>10m, backfill=ID, -l team=analytics",
         "sort": f"newest first; or by {', '.join(SORTS)}, a minus before it turns the order round",
         "include": "stages: with their stages",
         "skip": "leave out so many; only of all runs, or of a pipeline's",
@@ -258,13 +258,15 @@ class Selection:
     async def of(cls, call: Call) -> Selection:
         """From the request. Raises InvalidRequest."""
         tests = filter.parse(call.text("filter"), filter.RUN_FIELDS)
-        pipeline, states = call.text("pipeline"), set(call.texts("state"))
+        pipeline, states, backfill = call.text("pipeline"), set(call.texts("state")), ""
         rest: list[filter.Test] = []
         for test in tests:
             if test.field == "pipeline" and test.sign == "=" and "," not in test.value and not pipeline:
                 pipeline = test.value
             elif test.field == "state" and test.sign == "=" and not states:
                 states = set(test.value.split(","))
+            elif test.field == "backfill" and test.sign == "=" and test.value and "," not in test.value:
+                backfill = test.value
             else:
                 rest.append(test)
         unknown = states.difference(s.value for s in RunState)
@@ -275,6 +277,9 @@ class Selection:
         if any(t.field.startswith("label.") for t in rest):
             async for page in call.services.store.scan(keys.PIPELINES):
                 labels |= {h.name: h.labels for h in (decode(kv.value, PipelineHead) for kv in page.items)}
+        if backfill:
+            rest += [filter.Test("pipeline", "=", pipeline)] if pipeline else []
+            return cls((keys.by_backfill(backfill),), frozenset(states), rest, labels)
         if pipeline:
             return cls((keys.by_pipeline(pipeline),), frozenset(states), rest, labels)
         if states:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from backend.run.state import ArtifactRecord, Reason, RunState, StageState, Trigger
+from backend.schedule.backfill import Order, State
 from backend.schedule.forecast import Crowd, Slot
 from backend.schedule.model import CatchUp, Condition, Join, Kind, Match, Overlap
 from backend.schedule.preview import Clash
@@ -326,6 +327,72 @@ class PauseSchedule(Struct, frozen=True, forbid_unknown_fields=True):
     until: datetime | None = None
 
 
+class StartBackfill(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /pipelines/{name}/backfills. `start` and `end` are dates (the end's whole day) or date-times.
+
+    `step` is a span (1d, 6h), a cron expression or the name of a schedule; "": the one schedule by the clock that the
+    pipeline has, or a day. `zone` is that of the dates and of a step that is no schedule.
+    """
+
+    start: str
+    end: str
+    step: str = ""
+    zone: str = ""
+    parallel: int = 1
+    order: Order = "oldest"
+    rerun: bool = False  # also what is good already
+    parameters: dict[str, str] = {}
+
+
+class BackfillView(Struct, frozen=True):
+    """A backfill, and how far it is. Its runs are those of the filter `backfill=ID`."""
+
+    id: str
+    pipeline: str
+    start: datetime
+    end: datetime
+    step: str
+    zone: str
+    schedule: str
+    parameters: dict[str, str]
+    parallel: int
+    order: Order
+    rerun: bool
+    state: State
+    message: str  # what keeps it from going on
+    created: datetime | None
+    created_by: str
+    paused_by: str
+    ended: datetime | None
+    cursor: datetime | None  # the last logical time that was dealt with
+    active: tuple[str, ...]  # runs that have not ended
+    progress: dict[str, int]  # "total" logical times: waiting, running, skipped, succeeded, failed, cancelled
+    revision: int
+
+
+class BackfillMoment(Struct, frozen=True):
+    """A logical time of a backfill that is not yet made: what its run would have, or the run that is good already."""
+
+    logical_time: datetime
+    good: str
+    environment: dict[str, str]
+
+
+class BackfillPreview(Struct, frozen=True):
+    """What a backfill would do. `moments` are the first of them, in its order; `good` of all need no run."""
+
+    pipeline: str
+    version: int
+    start: datetime
+    end: datetime
+    step: str
+    zone: str
+    parameters: dict[str, str]
+    total: int
+    good: int
+    moments: tuple[BackfillMoment, ...]
+
+
 class LogLineView(Struct, frozen=True):
     """A line of a log. `number` counts from 1, `offset` in bytes; `time` is about when it was written."""
 
@@ -447,7 +514,7 @@ class EventView(Struct, frozen=True):
     """One change. `object` is null where the thing was deleted."""
 
     revision: int
-    kind: Literal["run", "stage", "pipeline", "schedule", "command", "relist"]
+    kind: Literal["run", "stage", "pipeline", "schedule", "backfill", "command", "relist"]
     id: str  # of a stage "run/stage", of a command "run/command"
     object: dict[str, Any] | None
 

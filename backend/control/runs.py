@@ -63,6 +63,7 @@ class RunController:
         self._workers: dict[str, Worker] = {}
         self._by_pipeline: dict[str, dict[str, Worker]] = {}
         self._hungry: OrderedDict[str, None] = OrderedDict()  # runs that wait for a slot, first come first
+        self._patient: OrderedDict[str, None] = OrderedDict()  # those of backfills: once no other waits
         self._timers = Timers(parts.clock, self._kick_id)
         self._tasks: asyncio.TaskGroup
         self._archiving = asyncio.Semaphore(2)
@@ -257,9 +258,13 @@ class RunController:
 
     def _fill(self, worker: Worker, machine: Machine, now: datetime) -> None:
         """Give the run's queued stages free slots; in turn, where other runs wait for one too."""
-        run_id = worker.run.id
-        others = any(other != run_id for other in self._hungry)
-        self._hungry.pop(run_id, None)
+        run_id, patient = worker.run.id, worker.run.trigger.kind == "backfill"
+        waiting = self._patient if patient else self._hungry
+        waiting.pop(run_id, None)
+        if patient and self._hungry and machine.wants:
+            waiting[run_id] = None
+            return
+        others = bool(waiting)
         while machine.wants and self._used < self._slots:
             if not machine.start(now):
                 break
@@ -268,14 +273,14 @@ class RunController:
             if others:
                 break
         if machine.wants:
-            self._hungry[run_id] = None
+            waiting[run_id] = None
 
     def _recount(self, worker: Worker) -> None:
         """Keep the count of slots in step with the worker's open attempts, and hand on those that are free."""
         have = len(worker.machine.open_attempts()) if worker.machine else 0
         self._used += have - worker.slots
         worker.slots = have
-        for run_id in list(self._hungry)[: max(self._slots - self._used, 0)]:
+        for run_id in [*self._hungry, *self._patient][: max(self._slots - self._used, 0)]:
             self._kick(self._workers[run_id])
 
     # writing down, and acting
@@ -383,6 +388,7 @@ class RunController:
         run = worker.run
         self._workers.pop(run.id, None)
         self._hungry.pop(run.id, None)
+        self._patient.pop(run.id, None)
         siblings = self._by_pipeline.get(run.pipeline, {})
         siblings.pop(run.id, None)
         if not siblings:

@@ -105,11 +105,12 @@ class Reason(StrEnum):
 class Trigger(Struct, frozen=True, omit_defaults=True):
     """What started a run."""
 
-    kind: Literal["manual", "schedule", "after", "retry"] = "manual"
-    by: str = ""  # who, for manual and retry
+    kind: Literal["manual", "schedule", "after", "retry", "backfill"] = "manual"
+    by: str = ""  # who, for manual, retry and backfill
     schedule: str = ""
     run: str = ""  # the run it follows (after) or takes up (retry --latest)
     overlap: Literal["", "queue", "skip", "replace"] = ""  # what its schedule says of a run while another is active
+    backfill: str = ""  # the one that it is part of
 
 
 class ArtifactRecord(Struct, frozen=True, omit_defaults=True):

@@ -14,13 +14,19 @@ ended/<id>                               a run that ended and whose followers ha
 by-pipeline/<name>/<mirrored id>         indexes, values empty
 by-state/<state>/<mirrored id>
 by-short/<six characters>/<id>
+by-backfill/<backfill>/<mirrored id>
+good/<pipeline>/<logical time>/<id>      a run that has succeeded: its parameters
 schedules/<name>
+backfills/<id>
 images/<name>                            an image that an administrator has registered
 requests/<hash>                          idempotency keys, leased
 audit/<mirrored id>
 """
 
 from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
 
 from backend.run.ids import mirror
 
@@ -33,6 +39,7 @@ STAGES = "stages/"
 COMMANDS = "commands/"
 ENDED = "ended/"
 SCHEDULES = "schedules/"
+BACKFILLS = "backfills/"
 IMAGES = "images/"
 AUDIT = "audit/"
 VERSIONS = "versions/"
@@ -128,6 +135,29 @@ def by_state(state: str, identifier: str = "") -> str:
 def by_short(short_id: str, identifier: str = "") -> str:
     """Index by the characters that people use; without an id its prefix."""
     return f"by-short/{short_id}/{identifier}"
+
+
+def by_backfill(backfill_id: str, identifier: str = "") -> str:
+    """Index of a backfill's runs; without an id its prefix."""
+    return f"by-backfill/{backfill_id}/{mirror(identifier)}"
+
+
+def good(pipeline: str, moment: datetime, identifier: str = "") -> str:
+    """Index of the runs of a pipeline that have succeeded, by logical time (aware); without an id a time's prefix."""
+    with suppress(OverflowError):  # the calendar has an end, and near it every zone is UTC
+        moment = moment.astimezone(UTC)
+    return f"good/{pipeline}/{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}/{identifier}"
+
+
+def good_of(key: str) -> tuple[datetime, str]:
+    """The logical time, in UTC, and the run that a `good/` key ends in."""
+    _, moment, identifier = key.rsplit("/", 2)
+    return datetime.fromisoformat(moment).replace(tzinfo=UTC), identifier
+
+
+def backfill(identifier: str) -> str:
+    """A backfill."""
+    return f"{BACKFILLS}{identifier}"
 
 
 def schedule(name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from backend.run.ids import short
-from backend.run.state import ArtifactRecord, Run
+from backend.run.state import ArtifactRecord, Run, RunState
 from backend.spec.images import Image
 from backend.store import keys
 from backend.store.base import Condition, Delete, Put, Store
@@ -119,16 +119,16 @@ class AuditRecord(Struct, frozen=True):
 
 def create_run(run: Run) -> tuple[list[Condition], list[Put | Delete]]:
     """The transaction that makes a run, once: a second one with the same id changes nothing."""
-    return (
-        [Condition(keys.run(run.id), modified=0)],
-        [
-            Put(keys.run(run.id), encode(run)),
-            Put(keys.active(run.id), b""),
-            Put(keys.by_pipeline(run.pipeline, run.id), b""),
-            Put(keys.by_state(run.state, run.id), b""),
-            Put(keys.by_short(short(run.id), run.id), b""),
-        ],
-    )
+    changes: list[Put | Delete] = [
+        Put(keys.run(run.id), encode(run)),
+        Put(keys.active(run.id), b""),
+        Put(keys.by_pipeline(run.pipeline, run.id), b""),
+        Put(keys.by_state(run.state, run.id), b""),
+        Put(keys.by_short(short(run.id), run.id), b""),
+    ]
+    if run.trigger.backfill:
+        changes.append(Put(keys.by_backfill(run.trigger.backfill, run.id), b""))
+    return [Condition(keys.run(run.id), modified=0)], changes
 
 
 def change_run(old: Run, new: Run) -> list[Put | Delete]:
@@ -139,6 +139,11 @@ def change_run(old: Run, new: Run) -> list[Put | Delete]:
             Delete(keys.by_state(old.state, new.id)),
             Put(keys.by_state(new.state, new.id), b""),
         ]
+        good = keys.good(new.pipeline, new.logical_time, new.id)
+        if new.state is RunState.SUCCEEDED:
+            changes.append(Put(good, encode(new.parameters)))
+        elif old.state is RunState.SUCCEEDED:
+            changes.append(Delete(good))
         if new.state.ended and not old.state.ended:
             changes += [Delete(keys.active(new.id)), Put(keys.ended(new.id), b"")]
         elif old.state.ended and not new.state.ended:
@@ -148,7 +153,7 @@ def change_run(old: Run, new: Run) -> list[Put | Delete]:
 
 def delete_run(run: Run) -> list[Put | Delete]:
     """Removes an ended run with all that was kept of it in the store."""
-    return [
+    changes: list[Put | Delete] = [
         Delete(keys.run(run.id)),
         Delete(keys.by_pipeline(run.pipeline, run.id)),
         Delete(keys.by_state(run.state, run.id)),
@@ -157,7 +162,11 @@ def delete_run(run: Run) -> list[Put | Delete]:
         Delete(keys.commands(run.id), prefix=True),
         Delete(keys.inputs(run.id), prefix=True),
         Delete(keys.ended(run.id)),
+        Delete(keys.good(run.pipeline, run.logical_time, run.id)),
     ]
+    if run.trigger.backfill:
+        changes.append(Delete(keys.by_backfill(run.trigger.backfill, run.id)))
+    return changes
 
 
 def record_audit(identifier: str, record: AuditRecord) -> Put:

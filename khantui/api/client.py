@@ -16,6 +16,8 @@ from backend.api.wire import (
     Applied,
     ApplyPipeline,
     ArtifactView,
+    BackfillPreview,
+    BackfillView,
     DaemonView,
     ForecastView,
     ForesightView,
@@ -35,6 +37,7 @@ from backend.api.wire import (
     Rollback,
     RunView,
     ScheduleView,
+    StartBackfill,
     StartRun,
     VersionDiff,
     VersionView,
@@ -267,6 +270,37 @@ class Client:
     def run_schedule(self, name: str) -> RunView:
         """Start a run now, as the schedule would."""
         return self.http.send("POST", f"/schedules/{_part(name)}/run", RunView)
+
+    # backfills
+
+    def backfills(self, *, limit: int = 0, **query: Any) -> Iterator[BackfillView]:
+        """Backfills, newest first."""
+        return self._list("/backfills", BackfillView, limit, query)
+
+    def backfill(self, identifier: str) -> BackfillView:
+        """One backfill."""
+        return self.http.get(f"/backfills/{_part(identifier)}", BackfillView)
+
+    def start_backfill(self, pipeline: str, body: StartBackfill) -> BackfillView:
+        """Start runs of a pipeline for all logical times of a range."""
+        return self.http.send("POST", f"/pipelines/{_part(pipeline)}/backfills", BackfillView, body)
+
+    def preview_backfill(self, pipeline: str, body: StartBackfill, count: int = 100) -> BackfillPreview:
+        """What a backfill would do; the first `count` of its logical times."""
+        path = f"/pipelines/{_part(pipeline)}/backfills/preview"
+        return self.http.send("POST", path, BackfillPreview, body, n=count)
+
+    def pause_backfill(self, identifier: str) -> BackfillView:
+        """Have a backfill make no more runs until it is resumed."""
+        return self.http.send("POST", f"/backfills/{_part(identifier)}/pause", BackfillView)
+
+    def resume_backfill(self, identifier: str) -> BackfillView:
+        """Have a paused backfill make runs again."""
+        return self.http.send("POST", f"/backfills/{_part(identifier)}/resume", BackfillView)
+
+    def cancel_backfill(self, identifier: str) -> BackfillView:
+        """Have a backfill make no more runs, and end those that are active."""
+        return self.http.send("POST", f"/backfills/{_part(identifier)}/cancel", BackfillView)
 
     # what the daemon knows
 

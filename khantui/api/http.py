@@ -92,10 +92,10 @@ class Http:
         """What is at `path`. Raises Failure and its kinds."""
         return decode(self.request("GET", path, query=query).content, kind)
 
-    def send(self, method: str, path: str, kind: type[T], body: msgspec.Struct | None = None) -> T:
+    def send(self, method: str, path: str, kind: type[T], body: msgspec.Struct | None = None, **query: Any) -> T:
         """The answer to a change. Raises Failure and its kinds."""
         content = msgspec.json.encode(body) if body is not None else None
-        return decode(self.request(method, path, content=content).content, kind)
+        return decode(self.request(method, path, query=query, content=content).content, kind)
 
     def request(
         self,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from backend.api.wire import EventView, MergedLineView, RunView
+from backend.api.wire import BackfillView, EventView, MergedLineView, RunView
 from khantui.api.http import LOST, decode
 from khantui.errors import Failure
 
@@ -68,6 +68,21 @@ def watch_run(client: Client, run: str) -> Iterator[RunView]:
             view = client.run(run)
             yield view
             if settled(view):
+                return
+
+
+def watch_backfill(client: Client, identifier: str) -> Iterator[BackfillView]:
+    """A backfill as it is now and after each change to it, until it has ended."""
+    view = client.backfill(identifier)
+    yield view
+    if view.ended is not None:
+        return
+    for event in events(client, view.revision):
+        newer = event.kind == "backfill" and event.id == identifier and event.revision > view.revision
+        if newer or event.kind == "relist":
+            view = client.backfill(identifier)
+            yield view
+            if view.ended is not None:
                 return
 
 

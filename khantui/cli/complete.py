@@ -56,6 +56,11 @@ def schedule_names(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return _ask(ctx, lambda client: (s.name for s in client.schedules()), incomplete)
 
 
+def backfill_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Backfills that have not ended."""
+    return _ask(ctx, lambda client: (b.id for b in client.backfills() if b.ended is None), incomplete)
+
+
 def run_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The newest runs by what people call them, and pipelines."""
 

@@ -13,7 +13,11 @@ from khantui.cli.session import Session, encode
 @command("events", short_help="Follow what happens, one JSON object a line.")
 @click.option("--since", type=click.IntRange(min=0), metavar="REVISION", help="From there on; by default from now.")
 @click.option(
-    "--kind", "kinds", multiple=True, type=click.Choice(["run", "stage", "pipeline", "schedule"]), help="Only these."
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(["run", "stage", "pipeline", "schedule", "backfill"]),
+    help="Only these.",
 )
 @click.option("-n", "count", type=click.IntRange(min=1), help="Leave after so many.")
 @pass_session

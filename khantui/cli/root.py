@@ -40,6 +40,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schedule": ("schedules", "Say when a pipeline runs."),
     "pause": ("schedules", "Pause schedules."),
     "resume": ("schedules", "Resume schedules."),
+    "backfills": ("backfills", "List the backfills, newest first."),
+    "backfill": ("backfills", "Run a pipeline for all logical times of a range."),
     "preview": ("preview", "Show the next firings of a schedule."),
     "forecast": ("forecast", "Show what all schedules will start, and when it is too much."),
     "import": ("import_", "Turn a crontab into pipelines and schedules."),

@@ -13,6 +13,7 @@ from khantui.render.table import Cell, Column
 if TYPE_CHECKING:
     from backend.api.wire import (
         ArtifactView,
+        BackfillView,
         ImageView,
         PipelineView,
         RunView,
@@ -41,6 +42,8 @@ def started_by(run: RunView) -> str:
         return f"after {short(trigger.run)}"
     if trigger.kind == "retry":
         return f"retry of {short(trigger.run)}"
+    if trigger.kind == "backfill":
+        return f"backfill {trigger.backfill}"
     return trigger.by or "by hand"
 
 
@@ -141,6 +144,29 @@ def schedule_state(schedule: ScheduleView) -> Cell:
         by = f" by {schedule.paused_by}" if schedule.paused_by else ""
         return Cell(f"paused{by}", "warning")
     return Cell("active", "succeeded")
+
+
+def backfill_columns(now: datetime) -> list[Column[BackfillView]]:
+    """Backfills."""
+    return [
+        Column("BACKFILL", lambda b: b.id),
+        Column("PIPELINE", lambda b: b.pipeline, flexible=True),
+        Column("STATE", lambda b: state_cell(b.state)),
+        Column("RUNS", lambda b: Cell.of_parts(progress_parts(b.progress))),
+        Column("FAILED", lambda b: str(b.progress["failed"] or "–"), rank=2, right=True),
+        Column("FROM", lambda b: stamp(b.start), rank=3),
+        Column("TO", lambda b: stamp(b.end), rank=3),
+        Column("STEP", lambda b: b.step, rank=4, flexible=True),
+        Column("STARTED", lambda b: ago(b.created, now), rank=1, right=True),
+        Column("TOOK", lambda b: span(b.created, b.ended, now), rank=2, right=True),
+        Column("BY", lambda b: b.created_by, rank=5, flexible=True),
+        Column("NOTE", backfill_note, rank=3, flexible=True),
+    ]
+
+
+def backfill_note(backfill: BackfillView) -> str:
+    """What keeps a backfill from going on."""
+    return backfill.message or (f"paused by {backfill.paused_by}" if backfill.paused_by else "")
 
 
 def artifact_columns() -> list[Column[ArtifactView]]:

@@ -13,6 +13,8 @@ SYMBOLS = {
     "reused": "✔",
     "failed": "✖",
     "cancelled": "■",
+    "cancelling": "■",
+    "paused": "‖",
     "skipped": "⊘",
 }
 COLOURS = {
@@ -22,6 +24,8 @@ COLOURS = {
     "reused": "green",
     "failed": "red",
     "cancelled": "magenta",
+    "cancelling": "magenta",
+    "paused": "yellow",
     "skipped": "bright_black",
     "queued": "bright_black",
     "waiting": "bright_black",

@@ -32,6 +32,7 @@ async def test_every_operation_answers_as_described(engine: Service) -> None:
     await _logs(engine, run)
     await _artifacts(engine, run)
     await _schedules(engine)
+    await _backfills(engine)
     await _system(engine)
     await engine.ask("DELETE", "/pipelines/words", status=204)
     assert {o.id for o in OPERATIONS} - engine.answered == set()
@@ -169,6 +170,39 @@ async def _schedules(api: Service) -> None:
     await api.ask("DELETE", "/schedules/dawn", status=204)
 
 
+async def _backfills(api: Service) -> None:
+    body = {"start": "2026-03-01", "end": "2026-03-04", "parallel": 2}
+    seen = (await api.ask("POST", "/pipelines/words/backfills/preview", body, n="2")).json()
+    assert (seen["total"], seen["good"], seen["step"]) == (4, 1, "1d")  # 3 March was run before
+    assert [m["logical_time"] for m in seen["moments"]] == [f"2026-03-0{day}T00:00:00Z" for day in (1, 2)]
+    assert (await api.ask("GET", "/backfills")).json()["items"] == []
+    made = (await api.ask("POST", "/pipelines/words/backfills", body, key="once")).json()
+    again = (await api.ask("POST", "/pipelines/words/backfills", body, key="once")).json()
+    assert (again["id"], made["state"], made["progress"]["waiting"]) == (made["id"], "running", 4)
+    assert [b["id"] for b in (await api.ask("GET", "/backfills", pipeline="words")).json()["items"]] == [made["id"]]
+    assert (await api.ask("GET", "/backfills", pipeline="other")).json()["items"] == []
+    assert (await api.ask("POST", f"/backfills/{made['id']}/pause")).json()["state"] == "paused"
+    assert (await api.ask("POST", f"/backfills/{made['id']}/resume")).json()["state"] == "running"
+    assert (await api.ask("GET", f"/backfills/{made['id']}")).json()["parallel"] == 2
+    assert (await api.ask("POST", f"/backfills/{made['id']}/cancel")).json()["state"] == "cancelled"
+    assert (await api.ask("POST", f"/backfills/{made['id']}/resume", status=409)).json()["code"] == "conflict"
+    await api.ask("PUT", "/schedules/dawn", {"pipeline": "words", "kind": "cron", "cron": ["0 6 * * MON"]})
+    seen = (await api.ask("POST", "/pipelines/words/backfills/preview", body | {"end": "2026-03-09"})).json()
+    assert [m["logical_time"] for m in seen["moments"]] == [f"2026-03-0{day}T06:00:00Z" for day in (2, 9)]
+    await api.ask("PUT", "/schedules/dusk", {"pipeline": "words", "kind": "every", "every": 7200})
+    several = (await api.ask("POST", "/pipelines/words/backfills/preview", body, status=400)).json()
+    assert "dawn, dusk" in several["title"]
+    for wrong in ({"step": "0"}, {"step": "2.5s"}, {"step": "1m"}, {"step": "0 6 31 2"}, {"parallel": 0}):
+        await api.ask("POST", "/pipelines/words/backfills", body | {"end": "2026-11-01"} | wrong, status=400)
+    await api.ask("POST", "/pipelines/words/backfills", body | {"step": "nobody"}, status=404)
+    for start, end in (("2026-03-04", "2026-03-01"), ("2999-01-01", "2999-02-01"), ("", ""), ("soon", "2026-03-01")):
+        await api.ask("POST", "/pipelines/words/backfills", {"start": start, "end": end, "step": "1d"}, status=400)
+    for name in ("dawn", "dusk"):
+        await api.ask("DELETE", f"/schedules/{name}", status=204)
+    made = (await api.ask("POST", "/pipelines/words/backfills", body)).json()
+    await api.ask("POST", f"/backfills/{made['id']}/cancel", status=202)
+
+
 async def _system(api: Service) -> None:
     assert (await api.ask("GET", "")).json()["leader"]
     who = (await api.ask("GET", "/whoami")).json()
@@ -181,7 +215,7 @@ async def _system(api: Service) -> None:
     assert (await api.ask("GET", "/images/dbt")).json()["holds"] == {"dbt": "1.9"}
     await api.ask("DELETE", "/images/dbt", status=204)
     journal = (await api.ask("GET", "/audit", limit="3")).json()
-    assert [e["what"] for e in journal["items"]] == ["delete_image", "put_image", "delete_schedule"]
+    assert [e["what"] for e in journal["items"]] == ["delete_image", "put_image", "cancel_backfill"]
     assert journal["cursor"]
     async with api.http.stream("GET", "/api/v1/events") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
@@ -224,6 +258,9 @@ WRONG: list[tuple[str, str, Any, int, str]] = [
     ("PUT", "/bundles/" + "0" * 64, b"x", 422, "invalid-document"),
     ("POST", "/runs/zzzzzz/cancel", None, 404, "not-found"),
     ("DELETE", "/schedules/nope", None, 404, "not-found"),
+    ("GET", "/backfills/nope", None, 404, "not-found"),
+    ("POST", "/backfills/nope/cancel", None, 404, "not-found"),
+    ("POST", "/pipelines/nope/backfills", {"start": "2026-03-01", "end": "2026-03-04"}, 404, "not-found"),
     ("PATCH", "/runs", None, 405, "method-not-allowed"),
     ("GET", "/nothing", None, 404, "not-found"),
 ]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 
-from backend.run.ids import short
-from backend.run.state import ArtifactRecord, Run, RunState, StageRecord
+from backend.run.ids import new_id, short
+from backend.run.state import ArtifactRecord, Run, RunState, StageRecord, Trigger
 from backend.store import keys
 from backend.store.base import Put
 from backend.store.codec import decode, encode
+from backend.store.good import good_runs
 from backend.store.memory import MemoryStore
 from backend.store.records import (
     AuditRecord,
@@ -53,6 +55,10 @@ def wanted(run: Run) -> set[str]:
         keys.by_state(run.state, run.id),
         keys.by_short(short(run.id), run.id),
     }
+    if run.state is RunState.SUCCEEDED:
+        found.add(keys.good(run.pipeline, run.logical_time, run.id))
+    if run.trigger.backfill:
+        found.add(keys.by_backfill(run.trigger.backfill, run.id))
     return found | ({keys.ended(run.id)} if run.state.ended else {keys.active(run.id)})
 
 
@@ -119,10 +125,34 @@ async def test_a_run_that_is_deleted_leaves_nothing(store: MemoryStore, end: Run
             Put(keys.command(run.id, "c1"), encode(Command("cancel", "alice", NOW))),
         ],
     )
-    assert len(await present(store)) == 9
+    assert len(await present(store)) == len(wanted(run)) + 4
     await store.commit([], delete_run(run))
     assert await present(store) == set()
     assert await present(store, OTHER) == wanted(OTHER)
+
+
+async def test_a_run_of_a_backfill_is_found_by_it_until_it_is_deleted(store: MemoryStore) -> None:
+    run = msgspec.structs.replace(RUN, id="06f2k9x4qg-7f3k2a", trigger=Trigger("backfill", backfill="abcdef"))
+    await store.commit(*create_run(run))
+    assert await present(store, run) == wanted(run)
+    run = await change(store, run, RunState.SUCCEEDED)
+    await store.commit([], delete_run(run))
+    assert await present(store, run) == set()
+
+
+async def test_good_times_are_found_with_the_parameters_that_they_had(store: MemoryStore) -> None:
+    hours = [NOW + timedelta(hours=number) for number in range(1200)]
+    for number, moment in enumerate(hours):
+        if number % 3 == 0:
+            old = Run(new_id(NOW), "weekly", 1, moment.astimezone(ZoneInfo("Asia/Tokyo")), parameters={"region": "eu"})
+            await change(store, old, RunState.SUCCEEDED)
+    failed = Run(new_id(NOW), "weekly", 1, hours[1], parameters={"region": "eu"})
+    await change(store, await change(store, failed, RunState.SUCCEEDED), RunState.FAILED)
+    assert set(await good_runs(store, "weekly", hours, {"region": "eu"})) == set(hours[::3])
+    assert set(await good_runs(store, "weekly", hours[7:2:-1], {"region": "eu", "new": "x"})) == {hours[3], hours[6]}
+    assert await good_runs(store, "weekly", hours, {"region": "us"}) == {}
+    assert await good_runs(store, "week", hours, {}) == {}
+    assert await good_runs(store, "weekly", [], {}) == {}
 
 
 async def test_the_journal_is_read_newest_first(store: MemoryStore) -> None:

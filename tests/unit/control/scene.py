@@ -7,10 +7,12 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from msgspec.structs import replace
 
 from backend.clock import FakeClock
+from backend.control.backfills import Backfills
 from backend.control.followers import Followers
 from backend.control.ticks import Ticker
 from backend.errors import StoreUnavailable
@@ -62,10 +64,10 @@ class Scene:
         self.clock = FakeClock(NOON)
         self.store = Flaky(self.clock)
 
-    async def pipeline(self, name: str = "p") -> None:
+    async def pipeline(self, name: str = "p", **more: Any) -> None:
         await self.store.commit([], [
             Put(keys.pipeline(name), encode(PipelineHead(name, 1))),
-            Put(keys.version(name, 1), encode(Version(name, 1, json.dumps(DOCUMENT | {"name": name}), ""))),
+            Put(keys.version(name, 1), encode(Version(name, 1, json.dumps(DOCUMENT | {"name": name} | more), ""))),
         ])  # fmt: skip
 
     async def put(self, schedule: Schedule) -> None:
@@ -103,7 +105,7 @@ class Scene:
         return ended
 
     @contextlib.asynccontextmanager
-    async def watching(self, *kinds: type[Ticker] | type[Followers]) -> AsyncIterator[None]:
+    async def watching(self, *kinds: type[Ticker] | type[Followers] | type[Backfills]) -> AsyncIterator[None]:
         """A process, until it is killed."""
         feed = Feed(self.store)
         tasks = [asyncio.create_task(feed.run())]

@@ -110,3 +110,44 @@ def test_runs_of_other_schedules_are_not_overlaps() -> None:
     mine = own("rq", "queue")[1]
     others = [replace(run, trigger=Trigger("schedule", schedule="t", overlap="queue")) for run in runs("r")]
     assert judge(mine, [*others, mine], Concurrency()).admit
+
+
+def filled(states: str) -> list[Run]:
+    """`R` and `Q` are of a backfill, `r` and `q` of no one; ids in the order of the letters."""
+    trigger = Trigger("backfill", backfill="abcdef")
+    plain = zip(states, runs(states.lower()), strict=True)
+    return [replace(run, trigger=trigger) if letter.isupper() else run for letter, run in plain]
+
+
+@pytest.mark.parametrize("when_full", ["queue", "skip", "replace"])
+@pytest.mark.parametrize(
+    ("states", "limit", "admitted"),
+    [
+        ("QQQ", None, "QQQ"),
+        ("QQQ", 2, "QQ"),
+        ("RQ", 1, ""),
+        ("rQ", 1, ""),
+        ("Qq", 1, "q"),  # whatever is no backfill's comes first, also if it was made later
+        ("QQq", 2, "qQ"),
+        ("Rq", 1, ""),
+        ("Rq", 2, "q"),
+        ("RRq", 2, ""),
+        ("rRq", 2, ""),
+        ("RRRq", 2, ""),
+    ],
+)
+def test_backfills_give_way_and_nobody_gives_up_for_them(
+    states: str, limit: int | None, admitted: str, when_full: str
+) -> None:
+    active = filled(states)
+    rule = Concurrency(limit, when_full)  # type: ignore[arg-type]
+    verdicts = [judge(run, active, rule) for run in active if run.state is RunState.QUEUED]
+    assert sum(v.admit for v in verdicts) == len(admitted)
+    assert all(v.admit or v.message for v in verdicts)
+    assert not any(v.skip or v.replaces for v in verdicts)
+
+
+def test_rules_among_others_hold_beside_a_backfill() -> None:
+    assert judge(filled("Rrq")[2], filled("Rrq"), Concurrency(1, "skip")).skip
+    active = filled("Rrq")
+    assert judge(active[2], active, Concurrency(1, "replace")).replaces == (active[1].id,)
