@@ -202,6 +202,10 @@ class ArtifactError(KhanError):
     code, status = "artifact", 500
 
 
+class DamagedLog(ArtifactError):
+    """An archived log is not what was written: its file was cut off or changed."""
+
+
 class ObjectStoreError(ArtifactError):
     """The object store refused: its bucket, credentials or rights are not what they should be."""
 

@@ -56,7 +56,7 @@ async def get_log(call: Call) -> Response:
             info = reader.info()
             start, limit = part.range(info.lines, reader.since)
             lines = reader.lines(start, limit, whole=True)
-            error = call.services.logs.first_errors.of(key, reader)
+            error = reader.source.first_error
             return LogPage(*key, tuple(map(view, lines)), info.lines, info.bytes, info.complete, info.archived, error)
 
     return answer(await asyncio.to_thread(read))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Hashable, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
@@ -31,7 +31,6 @@ WHICH = {
     "attempts": "all, newest, or the number of one (all)",
 }
 AT_ONCE = 50  # runs whose records are read together
-LOOK = 0.2  # seconds between two looks at logs that are followed
 GATHERED = 0.1  # seconds for which changes of a run are gathered
 
 
@@ -52,9 +51,7 @@ class Which(NamedTuple):
     def keys(self, run: str, found: Mapping[str, StageRecord]) -> dict[LogKey, bool]:
         """The logs, in the order in which they were begun, and whether each attempt has ended."""
         logs = []
-        for record in found.values():
-            if self.stages and record.name not in self.stages and record.name.partition(".")[0] not in self.stages:
-                continue
+        for record in self._meant(found):
             chosen = record.attempts[-1:] if self.attempts == "newest" else record.attempts
             for attempt in chosen:
                 if self.attempts.isdecimal() and attempt.number != int(self.attempts):
@@ -62,6 +59,22 @@ class Which(NamedTuple):
                 begun = attempt.started.timestamp() if attempt.started else float("inf")
                 logs.append((begun, LogKey(run, record.name, attempt.number), attempt.ended is not None))
         return {key: ended for _, key, ended in sorted(logs)}
+
+    async def logs(self, call: Call, run: str) -> dict[LogKey, bool]:
+        """The same, and before them the logs of stages that were kept from other runs: of the attempt that counts."""
+        found = await records(call, run)
+        reused = [] if self.attempts.isdecimal() else [r for r in self._meant(found) if r.reused_from]
+        kept: dict[LogKey, bool] = {}
+        for origin in sorted({r.reused_from for r in reused}):
+            theirs = await records(call, origin)
+            names = {r.name for r in reused if r.reused_from == origin} & theirs.keys()
+            kept |= self._replace(attempts="newest").keys(origin, {name: theirs[name] for name in sorted(names)})
+        return kept | self.keys(run, found)
+
+    def _meant(self, found: Mapping[str, StageRecord]) -> list[StageRecord]:
+        if not self.stages:
+            return list(found.values())
+        return [r for r in found.values() if {r.name, r.name.partition(".")[0]} & set(self.stages)]
 
     async def check(self, call: Call, run: Run) -> None:
         """Raises NotFound for a stage that the run does not have."""
@@ -80,16 +93,16 @@ async def get_merged_log(call: Call) -> Response:
     """Part of several logs of a run, or of all, as one log in the order of time"""
     run, which, part = decode((await find(call)).value, Run), Which.of(call), Part.of(call)
     await which.check(call, run)
-    found = which.keys(run.id, await records(call, run.id))
+    found = await which.logs(call, run.id)
 
     def read() -> MergedPage:
         merged = call.services.logs.merged.get((run.id, which))
         merged.update(found)
         start, limit = part.range(merged.total, merged.since)
         lines = tuple(map(line_view, merged.lines(start, limit)))
-        first = next((line.number for line in lines if line.error), None)
         complete = run.state.ended and merged.complete
-        return MergedPage(run.id, len(merged.keys), lines, merged.total, merged.bytes, complete, merged.archived, first)
+        sizes = (merged.total, merged.bytes)
+        return MergedPage(run.id, len(merged.keys), lines, *sizes, complete, merged.archived, merged.first_error)
 
     return answer(await asyncio.to_thread(read))
 
@@ -110,16 +123,17 @@ async def follow_merged_log(call: Call) -> Response:
 
 
 async def _followed(call: Call, run_id: str, which: Which, start: int, tail: int | None) -> AsyncIterator[bytes]:
-    feed, store = call.services.feed, call.services.store
-    merged = call.services.logs.merged.get((run_id, which))
+    feed, store, logs = call.services.feed, call.services.store, call.services.logs
+    merged = logs.merged.get((run_id, which))
     subscription = feed.subscribe(keys.stages(run_id), keys.run(run_id))
     try:
         while True:
             kv = await store.get(keys.run(run_id))
-            found = which.keys(run_id, await records(call, run_id)) if kv is not None else {}
+            found = await which.logs(call, run_id) if kv is not None else {}
             ended = kv is None or decode(kv.value, Run).state.ended
             changed = False
             while not changed:
+                grown = logs.grown
                 await asyncio.to_thread(merged.update, found)
                 if tail is not None:
                     start, tail = max(merged.total - tail, 0) + 1, None
@@ -130,18 +144,28 @@ async def _followed(call: Call, run_id: str, which: Which, start: int, tail: int
                 if ended and merged.complete:
                     return
                 try:
-                    async with asyncio.timeout(LOOK):
-                        await subscription.next()
-                    await asyncio.sleep(GATHERED)
-                    changed = True
-                except TimeoutError:
-                    pass
+                    changed = await _first(subscription.next(), logs.more(grown))
                 except Lost:
                     feed.unsubscribe(subscription)
                     subscription = feed.subscribe(keys.stages(run_id), keys.run(run_id))
                     changed = True
+                else:
+                    await asyncio.sleep(GATHERED if changed else 0)
     finally:
         feed.unsubscribe(subscription)
+
+
+async def _first(one: Coroutine[Any, Any, object], other: Coroutine[Any, Any, object]) -> bool:
+    """Whether `one` has come to its end, as soon as either has. Raises what it raises."""
+    tasks = [asyncio.ensure_future(one), asyncio.ensure_future(other)]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0] in done:
+            tasks[0].result()
+        return tasks[0] in done
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 @operation(
@@ -165,7 +189,7 @@ async def search_run(call: Call) -> Response:
     at = cursor.unpack(call.text("cursor"))
     start = _number(at) if at else before or call.number("line", 1, least=1)
     search = _Search(call, wanted, back=bool(before))
-    following = await search.run(run, which.keys(run.id, await records(call, run.id)), which, start)
+    following = await search.run(run, await which.logs(call, run.id), (run.id, which), start)
     return answer(search.hits(cursor.pack(cursor.Cursor(0, str(following))) if following else None))
 
 
@@ -223,6 +247,7 @@ class _Search:
         self._found: list[LogHit] = []
         self._runs = self._looked = self._bytes = 0
         self._at: datetime | None = None
+        self._damaged: dict[str, None] = {}
 
     @property
     def over(self) -> bool:
@@ -236,31 +261,36 @@ class _Search:
         if kv is None:
             return None
         run = decode(kv.value, Run)
-        return await self.run(run, which.keys(run.id, found), which, start)
+        return await self.run(run, which.keys(run.id, found), (run.id, which, "its own"), start)
 
-    async def run(self, run: Run, logs: Mapping[LogKey, bool], which: Which, start: int) -> int | None:
-        """Look through a run from a line on: the line to go on with, None when it was looked through."""
+    async def run(self, run: Run, logs: Mapping[LogKey, bool], name: Hashable, start: int) -> int | None:
+        """Look through a run from a line on: the line to go on with, None when it was looked through.
+
+        Its merged log has that name.
+        """
         self._runs, self._looked, self._at = self._runs + 1, self._looked + len(logs), run.created
         if not logs:
             return None
         most, seconds = self._limit - len(self._found), max(self._end - time.monotonic(), 0.05)
-        return await asyncio.to_thread(self._look, run, logs, which, start, most, seconds)
+        return await asyncio.to_thread(self._look, run, logs, name, start, most, seconds)
 
     def _look(
-        self, run: Run, logs: Mapping[LogKey, bool], which: Which, start: int, most: int, seconds: float
+        self, run: Run, logs: Mapping[LogKey, bool], name: Hashable, start: int, most: int, seconds: float
     ) -> int | None:
-        merged = self._logs.merged.get((run.id, which), keep=False)
+        merged = self._logs.merged.get(name, keep=False)
         merged.update(logs)
         found = merged.search(
             self._wanted, start=start, limit=most, context=self._context, seconds=seconds, back=self._back
         )
         self._bytes += found.bytes
+        self._damaged |= dict.fromkeys(found.damaged)
         self._found += [_hit(run, match) for match in found.matches]
         return found.next_number
 
     def hits(self, following: str | None) -> LogHits:
         """The answer."""
-        return LogHits(tuple(self._found), following, self._runs, self._looked, self._bytes, self._at)
+        damaged = tuple(self._damaged)
+        return LogHits(tuple(self._found), following, self._runs, self._looked, self._bytes, self._at, damaged)
 
 
 def line_view(merged: MergedLine) -> MergedLineView:

@@ -488,6 +488,7 @@ class LogHits(Struct, frozen=True):
     logs: int
     bytes: int
     at: datetime | None  # when the run was made that was looked at last
+    damaged: tuple[str, ...] = ()  # what is to be said of archived logs that cannot be read
 
 
 class ArtifactView(Struct, frozen=True):

@@ -1,29 +1,35 @@
-"""Where the first error of each log is, as far as was looked: every page of a log tells it."""
+"""Where the first error of a log that grows is: looked for bit by bit, so that nobody who opens it has to."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import bisect
+from pathlib import Path
 
-from backend.logs.merged import LogKey
+from backend.logs.index import Mark
 from backend.logs.reader import LogReader
+from backend.logs.source import Live
 
-AT_ONCE = 4 << 20  # bytes that one question may have looked through
-MOST = 10_000  # logs remembered
+AT_ONCE = 1 << 20  # bytes that one look goes through
 
 
-class FirstErrors:
-    """Remembers."""
+class FirstError:
+    """Of one log."""
 
-    def __init__(self) -> None:
-        self._known: OrderedDict[LogKey, tuple[int | None, int]] = OrderedDict()
+    def __init__(self, log: Path) -> None:
+        self.line: int | None = None  # its number
+        self.looked = 0  # up to which byte there is none
+        self._log = log
+        self._end = 0  # where the last look ended: what is unfinished there is looked at again only when there is more
 
-    def of(self, key: LogKey, reader: LogReader) -> int | None:
-        """The number of the first line that speaks of an error, if that is known by now; looks on from where it was."""
-        line, looked = self._known.get(key, (None, 0))
-        if line is None and looked < reader.source.size:
-            line, looked = reader.first_error(looked, AT_ONCE)
-            self._known[key] = (line, looked)
-            self._known.move_to_end(key)
-            while len(self._known) > MOST:
-                self._known.popitem(last=False)
-        return line
+    def look(self, marks: list[Mark]) -> None:
+        """Look on, from mark to mark: lines begin there."""
+        if self.line is not None or marks[-1].offset == self._end:
+            return
+        at = bisect.bisect_right(marks, self.looked + AT_ONCE, key=lambda m: m.offset) - 1
+        end = marks[at].offset
+        if end <= self.looked:  # a line that is longer
+            end = min(self.looked + AT_ONCE, marks[-1].offset)
+        if end > self._end:
+            with LogReader(Live(self._log, list(marks)), complete=False) as reader:
+                self.line, self.looked = reader.find_error(self.looked, end)
+            self._end = end

@@ -28,6 +28,7 @@ class Outline(Struct, frozen=True):
     complete: bool
     archived: bool
     marks: Sequence[Mark]
+    first_error: int | None = None  # the number of a line, if it is known
 
 
 class Segment(NamedTuple):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from backend.errors import NotFound
+from backend.errors import DamagedLog, NotFound
 from backend.logs.expression import Expression
 from backend.logs.index import micros
 from backend.logs.merge import Merge, Outline, Segment
@@ -47,22 +49,32 @@ class MergedMatch(Struct, frozen=True):
 
 
 class MergedMatches(Struct, frozen=True):
-    """What was found; `next_number` is where to go on, None at the end. `bytes` were looked through."""
+    """What was found; `next_number` is where to go on, None at the end. `bytes` were looked through.
+
+    `damaged` says which logs could not be.
+    """
 
     matches: tuple[MergedMatch, ...]
     next_number: int | None
     bytes: int
+    damaged: tuple[str, ...]
 
 
 _NOTHING = Outline(0, 0, True, True, ())  # of an attempt that never wrote
+_DAMAGED = Outline(0, 1, True, True, ())  # one line, which says so
+
+OpenLog = Callable[[LogKey], LogReader]
+OutlineOf = Callable[[LogKey], Outline | None]
 
 
 class MergedLog:
     """Some logs of one run. `update` takes in what they have gained; numbers that were told stay what they are."""
 
-    def __init__(self, open_log: Callable[[LogKey], LogReader], outline: Callable[[LogKey], Outline | None]) -> None:
+    def __init__(self, open_log: OpenLog, outline: OutlineOf, at_once: int = 1) -> None:
+        """Outlines are asked for `at_once` at a time."""
         self._open = open_log
         self._outline = outline
+        self._at_once = at_once
         self._merge = Merge()
         self.keys: list[LogKey] = []
         self._places: dict[LogKey, int] = {}
@@ -80,14 +92,29 @@ class MergedLog:
                 self._places[key] = len(self.keys)
                 self.keys.append(key)
                 self._outlines.append(None)
-        for place, key in enumerate(self.keys):
-            held = self._outlines[place]
-            if held is None or not held.complete:
-                self._outlines[place] = self._outline(key) or (_NOTHING if keys.get(key) else held)
+        wanted = [place for place, held in enumerate(self._outlines) if held is None or not held.complete]
+        fresh = self._look([self.keys[place] for place in wanted])
+        for place, outline in zip(wanted, fresh, strict=True):
+            over = _NOTHING if keys.get(self.keys[place]) else self._outlines[place]
+            self._outlines[place] = outline or over
         self._merge.extend(self._outlines)
-        for place, held in enumerate(self._outlines):  # their marks are in the merge now
-            if held is not None and held.complete:
-                self._outlines[place] = Outline(held.bytes, held.lines, True, held.archived, ())
+        for place in wanted:
+            held = self._outlines[place]
+            if held is not None and held.complete:  # their marks are in the merge now
+                self._outlines[place] = replace(held, marks=())
+
+    def _look(self, keys: Sequence[LogKey]) -> list[Outline | None]:
+        many = min(self._at_once, len(keys))
+        if many <= 1:
+            return [self._outlined(key) for key in keys]
+        with ThreadPoolExecutor(many) as pool:
+            return list(pool.map(self._outlined, keys))
+
+    def _outlined(self, key: LogKey) -> Outline | None:
+        try:
+            return self._outline(key)
+        except DamagedLog:
+            return _DAMAGED
 
     @property
     def total(self) -> int:
@@ -114,6 +141,12 @@ class MergedLog:
         """Whether all of them are archived."""
         return all(o is not None and o.archived for o in self._outlines)
 
+    @property
+    def first_error(self) -> int | None:
+        """The number of the first line known to speak of an error."""
+        known = enumerate(self._outlines)
+        return min((self._merge.number_of(p, o.first_error) for p, o in known if o and o.first_error), default=None)
+
     def since(self, moment: datetime) -> int:
         """The number of the first line that was written at or after a time, as far as is known."""
         return self._merge.since(micros(moment))
@@ -131,8 +164,11 @@ class MergedLog:
             wanted[span.part] = (min(first, span.line), many + span.lines)
         held: dict[int, dict[int, Line]] = {}
         for part, (first, many) in wanted.items():
-            with self._reader(part) as reader:
-                held[part] = {line.number: line for line in reader.lines(first, many)}
+            try:
+                with self._reader(part) as reader:
+                    held[part] = {line.number: line for line in reader.lines(first, many)}
+            except DamagedLog as error:
+                held[part] = {number: _said(number, error) for number in range(first, first + many)}
         found: list[MergedLine] = []
         for span in spans:
             key, lines = self.keys[span.part], held[span.part]
@@ -151,29 +187,31 @@ class MergedLog:
         """
         end = time.monotonic() + seconds
         found: list[MergedMatch] = []
+        damaged: dict[str, None] = {}
         looked, at = 0, start
         for window in self._windows(start, back):
             try:
-                hits = self._hits(window, wanted, end)
+                hits = self._hits(window, wanted, end, damaged)
             except TimeoutError:
                 if at == start:
                     raise nowhere(seconds) from None
-                return MergedMatches(tuple(found), at, looked)
+                return MergedMatches(tuple(found), at, looked, tuple(damaged))
             looked += sum(s.bytes for s in window)
             chosen = sorted((h for h in hits if (h[0] < start if back else h[0] >= start)), reverse=back)
             taken = chosen[: limit - len(found)]
             found += self._matches(taken, context)
             if len(found) >= limit:
-                return MergedMatches(tuple(found), taken[-1][0] + (0 if back else 1) if taken else start, looked)
+                following = taken[-1][0] + (0 if back else 1) if taken else start
+                return MergedMatches(tuple(found), following, looked, tuple(damaged))
             first, last = window[0], window[-1]
             edge = first.line + 1 if back else last.line + last.lines
             at = self._merge.number_of(first.part if back else last.part, edge) + (0 if back else 1)
             if time.monotonic() > end:
                 break
         else:
-            return MergedMatches(tuple(found), None, looked)
+            return MergedMatches(tuple(found), None, looked, tuple(damaged))
         over = at <= 1 if back else at > self.total
-        return MergedMatches(tuple(found), None if over else at, looked)
+        return MergedMatches(tuple(found), None if over else at, looked, tuple(damaged))
 
     def _windows(self, start: int, back: bool) -> Iterator[list[Segment]]:
         """Segments that follow one another, about BLOCK bytes of them at a time, from where a line is."""
@@ -192,18 +230,27 @@ class MergedLog:
         if window:
             yield window[::-1] if back else window
 
-    def _hits(self, window: list[Segment], wanted: Expression, end: float) -> list[tuple[int, int, int]]:
-        """Lines of a window that match, as (merged number, part, its own line). What a part has there is one piece."""
+    def _hits(
+        self, window: list[Segment], wanted: Expression, end: float, damaged: dict[str, None]
+    ) -> list[tuple[int, int, int]]:
+        """Lines of a window that match, as (merged number, part, its own line). What a part has there is one piece.
+
+        What is to be said of damaged logs is put into `damaged`.
+        """
         pieces: dict[int, tuple[int, int, int]] = {}  # part -> its first line, offset, and the end
         for segment in window:
             line, begin, _ = pieces.get(segment.part, (segment.line, segment.offset, 0))
             pieces[segment.part] = (line, begin, segment.offset + segment.bytes)
         found: list[tuple[int, int, int]] = []
         for part, (line, begin, stop) in pieces.items():
-            with self._reader(part) as reader:
-                hits = list(reader.hits(wanted, begin, stop, end))
-                numbers = dict.fromkeys(reader.numbers(begin, line + 1, hits))
-                found += [(self._merge.number_of(part, number), part, number) for number in numbers]
+            try:
+                with self._reader(part) as reader:
+                    hits = list(reader.hits(wanted, begin, stop, end))
+                    numbers = dict.fromkeys(reader.numbers(begin, line + 1, hits))
+            except DamagedLog as error:
+                damaged[str(error)] = None
+                continue
+            found += [(self._merge.number_of(part, number), part, number) for number in numbers]
         return found
 
     def _matches(self, hits: list[tuple[int, int, int]], context: int) -> Iterator[MergedMatch]:
@@ -214,7 +261,11 @@ class MergedLog:
                     while len(readers) >= 16:
                         readers.pop(next(iter(readers))).close()
                     readers[part] = self._reader(part)
-                yield MergedMatch(number, self.keys[part], match(readers[part], line, context))
+                try:
+                    matched = match(readers[part], line, context)
+                except DamagedLog as error:  # around what was found
+                    matched = Match(_said(line, error), (), ())
+                yield MergedMatch(number, self.keys[part], matched)
         finally:
             for reader in readers.values():
                 reader.close()
@@ -227,16 +278,17 @@ class MergedLog:
 class MergedLogs:
     """Those that were asked for lately, by name."""
 
-    def __init__(self, open_log: Callable[[LogKey], LogReader], outline: Callable[[LogKey], Outline | None]) -> None:
+    def __init__(self, open_log: OpenLog, outline: OutlineOf, at_once: int = 1) -> None:
         self._open_log = open_log
         self._outline = outline
+        self._at_once = at_once
         self._held: OrderedDict[Hashable, MergedLog] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, name: Hashable, *, keep: bool = True) -> MergedLog:
         """The logs of that name as one, as they were when they were last updated; remembered if it is to be kept."""
         with self._lock:
-            merged = self._held.get(name) or MergedLog(self._open_log, self._outline)
+            merged = self._held.get(name) or MergedLog(self._open_log, self._outline, self._at_once)
             if keep:
                 self._held[name] = merged
                 self._held.move_to_end(name)
@@ -245,6 +297,12 @@ class MergedLogs:
                 ):
                     self._held.popitem(last=False)
             return merged
+
+
+def _said(number: int, error: DamagedLog) -> Line:
+    """In place of a line that cannot be read."""
+    text = f"[khantui] {error}"
+    return Line(number, 0, text, None, len(text.encode()), error=True)
 
 
 def no_log(key: LogKey) -> NotFound:

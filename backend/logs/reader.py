@@ -106,19 +106,21 @@ class LogReader:
         mark = before_offset(self.source.marks, offset)
         return self.numbers(mark.offset, mark.line + 1, [offset])[0]
 
-    def first_error(self, begin: int = 0, limit: int = 64 << 20) -> tuple[int | None, int]:
-        """The number of the first line that speaks of an error behind the offset `begin`, and how far was looked.
+    def find_error(self, begin: int, end: int) -> tuple[int | None, int]:
+        """The number of the first line that speaks of an error, and where to look on if there is none.
 
-        Only so many bytes are looked through; of a growing log only lines that have ended.
+        It is looked for from the offset `begin` to `end`, where lines begin. Of a growing log, a traceback that has not
+        come to its exception yet is to be looked at again.
         """
-        looked = begin
-        for offset, data in self.blocks(begin, limit):
-            if not self.complete:
-                data = data[: data.rfind(b"\n") + 1]
+        while begin < end:
+            data = next((data for _, data in self.blocks(begin, end - begin)), b"")
             for hit in ERRORS.lines(data, 0.0):
-                return self.number_at(offset + hit), offset
-            looked = offset + len(data)
-        return None, looked
+                return self.number_at(begin + hit), begin
+            unfinished = data.rfind(b"\n", 0, max(data.rfind(TRACEBACK), 0)) + 1 if TRACEBACK in data else len(data)
+            if not data or begin + len(data) == end:
+                return None, end if self.complete else begin + unfinished
+            begin += unfinished or len(data)
+        return None, begin
 
     def hits(self, wanted: Expression, offset: int, stop: int, end: float) -> Iterator[int]:
         """Where lines begin that are meant, from `offset`, where one begins, up to `stop`; see Expression.lines."""

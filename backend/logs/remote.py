@@ -37,7 +37,7 @@ class RemoteLogs:
             self._absent.pop(key, None)
 
     def open(self, key: LogKey) -> Archive:
-        """An archive. Raises FileNotFoundError; ArtifactError if it is damaged or cannot be had."""
+        """An archive. Raises FileNotFoundError; DamagedLog; ArtifactError if it cannot be had."""
         with self._lock:
             if found := self._open.get(key):
                 self._open.move_to_end(key)

@@ -12,15 +12,16 @@ from typing import Protocol
 
 import zstandard
 
-from backend.errors import ArtifactError
+from backend.errors import DamagedLog
 from backend.logs.index import Counter, Mark, load, pack, unpack
 
 BLOCK = 256 << 10  # bytes of a log in one compressed frame
 _SKIPPABLE = struct.Struct("<II")
 _MAGIC = 0x184D2A5B
 _BLOCK = struct.Struct("<qq")  # offset in the log, offset in the archive
-_FOOTER = struct.Struct("<qqqq8s")  # bytes and lines of the log, numbers of blocks and marks, signature
-_SIGNATURE = b"KHANLOG1"
+_FOOTER = struct.Struct("<qqqqq8s")  # first line of an error (0: none), bytes and lines, blocks and marks, signature
+_SIGNATURE = b"KHANLOG2"
+_BEFORE = b"KHANLOG1"  # without the first error
 
 
 class Source(Protocol):
@@ -28,6 +29,7 @@ class Source(Protocol):
 
     archived: bool
     marks: list[Mark]
+    first_error: int | None  # the number of the first line that speaks of an error, if that is known
 
     @property
     def size(self) -> int:
@@ -52,8 +54,9 @@ class Live:
 
     archived = False
 
-    def __init__(self, log: Path, index: Path | list[Mark]) -> None:
+    def __init__(self, log: Path, index: Path | list[Mark], first_error: int | None = None) -> None:
         """`index` is its file, or what was in it. Raises FileNotFoundError."""
+        self.first_error = first_error
         self._file = os.open(log, os.O_RDONLY)
         self._counter = Counter(load(index, self.size) if isinstance(index, Path) else index)
         self.marks = self._counter.marks
@@ -114,7 +117,7 @@ class Archive:
     archived = True
 
     def __init__(self, data: Stored, name: str) -> None:
-        """`name` says in errors which it is. Raises ArtifactError if it is damaged."""
+        """`name` says in errors which it is. Raises DamagedLog."""
         self._data = data
         self._name = name
         self._kept: OrderedDict[int, bytes] = OrderedDict()
@@ -123,20 +126,22 @@ class Archive:
             self._open()
         except (struct.error, ValueError, IndexError) as error:
             self.close()
-            raise ArtifactError(
-                f"the archived log {name} is damaged: {error}", hint="restore it from a backup"
-            ) from error
+            raise DamagedLog(f"the archived log {name} is damaged: {error}", hint="restore it from a backup") from error
 
     def _open(self) -> None:
         end = self._data.size
         footer = self._data.read(max(end - _FOOTER.size, 0), _FOOTER.size)
+        begin = end - _FOOTER.size
+        if footer.endswith(_BEFORE):
+            begin, footer = begin + 8, bytes(8) + footer[8:-8] + _SIGNATURE
         self._size: int
         self._lines: int
-        self._size, self._lines, blocks, marks, signature = _FOOTER.unpack(footer)
+        error, self._size, self._lines, blocks, marks, signature = _FOOTER.unpack(footer)
         if signature != _SIGNATURE or not 0 <= blocks < 1 << 32 or not 0 <= marks < 1 << 32:
             raise ValueError("it has no end")
+        self.first_error = error or None
         length = blocks * _BLOCK.size + marks * 24
-        self._data_end = end - _FOOTER.size - length - _SKIPPABLE.size
+        self._data_end = begin - length - _SKIPPABLE.size
         table = self._data.read(self._data_end + _SKIPPABLE.size, length)
         self._blocks = [_BLOCK.unpack_from(table, i * _BLOCK.size) for i in range(blocks)]
         self.marks = unpack(table[blocks * _BLOCK.size :])
@@ -162,7 +167,7 @@ class Archive:
             start = offset - self._blocks[number][0]
             piece = block[start : start + end - offset]
             if not piece:
-                raise ArtifactError(f"the archived log {self._name} is damaged: block {number} is too short")
+                raise DamagedLog(f"the archived log {self._name} is damaged: block {number} is too short")
             found += piece
             offset += len(piece)
         return bytes(found)
@@ -177,7 +182,7 @@ class Archive:
         try:
             block = zstandard.ZstdDecompressor().decompress(self._data.read(start, end - start), BLOCK)
         except zstandard.ZstdError as error:
-            raise ArtifactError(f"the archived log {self._name} is damaged: {error}") from error
+            raise DamagedLog(f"the archived log {self._name} is damaged: {error}") from error
         with self._lock:
             self._kept[number] = block
             if len(self._kept) > 8:
@@ -189,11 +194,11 @@ class Archive:
         self._data.close()
 
 
-def archive(source: Source, path: Path) -> None:
-    """Write a whole log as an archive; it is there whole or not at all."""
+def archive(source: Source, path: Path, first_error: int | None) -> None:
+    """Write a whole log as an archive; it is there whole or not at all. `first_error` is the number of a line."""
     size = source.size
     lines = source.lines()
-    compressor = zstandard.ZstdCompressor(level=3)
+    compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
     new = path.with_suffix(".new")
     path.parent.mkdir(parents=True, exist_ok=True)
     blocks: list[tuple[int, int]] = []
@@ -202,7 +207,7 @@ def archive(source: Source, path: Path) -> None:
             blocks.append((offset, out.tell()))
             out.write(compressor.compress(source.read(offset, min(BLOCK, size - offset))))
         table = b"".join(_BLOCK.pack(*b) for b in blocks) + b"".join(pack(m) for m in source.marks)
-        footer = _FOOTER.pack(size, lines, len(blocks), len(source.marks), _SIGNATURE)
+        footer = _FOOTER.pack(first_error or 0, size, lines, len(blocks), len(source.marks), _SIGNATURE)
         out.write(_SKIPPABLE.pack(_MAGIC, len(table) + len(footer)) + table + footer)
         out.flush()
         os.fsync(out.fileno())

@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 from backend.clock import Clock
 from backend.errors import KhanError, NotFound
 from backend.layout import Layout
-from backend.logs.first_error import FirstErrors
+from backend.logs.first_error import FirstError
 from backend.logs.index import Counter, load, micros, pack
 from backend.logs.merge import Outline
 from backend.logs.merged import LogKey, MergedLogs, no_log
@@ -23,7 +23,8 @@ from backend.objects import Bucket
 log = logging.getLogger(__name__)
 
 LOOK = 0.25  # seconds between two looks at the logs that grow
-FOLLOW = 0.1  # and by those who follow one
+FOLLOW = 0.1  # and by those who follow one; or two looks, while somebody follows several
+FETCHED_AT_ONCE = 16  # outlines of archives in an object store
 
 
 class Grown(NamedTuple):
@@ -43,14 +44,17 @@ class Tracked:
         self.live = Live(path, index)
         self.file: BinaryIO = index.open("ab")
         self.counter = Counter(load(index, self.live.size))
+        self.first_error = FirstError(path)
 
-    def look(self, grown: Iterable[Grown]) -> None:
-        """Mark what has come since the last look."""
+    def look(self, grown: Iterable[Grown]) -> bool:
+        """Mark what has come since the last look: whether there was more."""
         size = self.live.size
         made = [mark for end, at in grown for mark in self.counter.extend(self.live, min(end, size), at)]
         if made:
             self.file.write(b"".join(pack(mark) for mark in made))
             self.file.flush()
+        self.first_error.look(self.counter.marks)
+        return bool(made)
 
     def close(self) -> None:
         """Let go of both."""
@@ -70,9 +74,10 @@ class LogStore:
         self._told: dict[LogKey, list[Grown]] = {}  # how logs grew whose writer says so, since the last look
         self._ended: set[LogKey] = set()  # nothing more will come, though they could not be archived
         self._any = asyncio.Event()
+        self.grown = asyncio.Event()  # set by the next look that finds more; then there is another
+        self._waiting = 0  # how many wait for that
         self._remote = RemoteLogs(bucket) if bucket else None
-        self.merged = MergedLogs(lambda key: self.reader(*key), self.outline)
-        self.first_errors = FirstErrors()
+        self.merged = MergedLogs(lambda key: self.reader(*key), self.outline, FETCHED_AT_ONCE if bucket else 1)
 
     async def run(self) -> None:
         """Index what grows, and archive what an earlier daemon left, until cancelled."""
@@ -86,15 +91,31 @@ class LogStore:
         while True:
             await self._any.wait()
             now = micros(self._clock.now())
+            more = False
             for key in tuple(self._wanted):
                 try:
-                    self._look(key, now)
+                    more = self._look(key, now) or more
                 except OSError as error:
                     log.warning("the log of %s cannot be indexed: %s", key, error)
                     self.untrack(*key)
+            pause = FOLLOW if self._waiting else LOOK
+            if more:
+                self.grown.set()
+                self.grown = asyncio.Event()
             if not self._wanted:
                 self._any.clear()
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(pause)
+
+    async def more(self, grown: asyncio.Event) -> None:
+        """Wait until `grown`, which was taken before the logs were read last, is set; but not for long."""
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(LOOK):
+                await grown.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting -= 1
 
     def track(self, run: str, stage: str, number: int) -> None:
         """An attempt is about to write its log."""
@@ -125,7 +146,11 @@ class LogStore:
             try:
                 path = self._layout.live_log(run, stage, number)
                 tracked = self._tracked.get(LogKey(run, stage, number))
-                live = Live(path, list(tracked.counter.marks) if tracked else _index(path))
+                live = (
+                    Live(path, list(tracked.counter.marks), tracked.first_error.line)
+                    if tracked
+                    else Live(path, _index(path))
+                )
                 return LogReader(live, complete=LogKey(run, stage, number) in self._ended)
             except FileNotFoundError:
                 continue
@@ -145,12 +170,12 @@ class LogStore:
         if tracked := self._tracked.get(key):
             marks = tracked.counter.marks
             last = marks[-1]
-            return Outline(last.offset, last.line, False, False, marks)
+            return Outline(last.offset, last.line, False, False, marks, tracked.first_error.line)
         try:
             with self.reader(*key) as reader:
                 if reader.complete:
                     source = reader.source
-                    return Outline(source.size, reader.count(), True, source.archived, source.marks)
+                    return Outline(source.size, reader.count(), True, source.archived, source.marks, source.first_error)
                 lines, now = reader.source.lines(), micros(self._clock.now())
                 marks = [m if m.micros or not m.offset else m._replace(micros=now) for m in reader.source.marks]
                 return Outline(marks[-1].offset, lines, False, False, marks)
@@ -163,13 +188,15 @@ class LogStore:
         now = micros(self._clock.now())
         if key in self._tracked or key in self._told:
             self._look(key, now)
-        self.untrack(*key)
         live = self._layout.live_log(*key)
+        tracked = self._tracked.get(key)
+        first_error = tracked.first_error if tracked else FirstError(live)
+        self.untrack(*key)
         if not live.exists():
             return
         archived = self._layout.archived_log(*key)
         try:
-            await asyncio.to_thread(_archive, live, archived, now)
+            await asyncio.to_thread(_archive, live, archived, first_error, now)
             if self._remote is not None and archived.exists():
                 await self._remote.keep(key, archived)
                 archived.unlink(missing_ok=True)
@@ -220,24 +247,25 @@ class LogStore:
                 found.append(LogKey(run, stage, int(number)))
         return found
 
-    def _look(self, key: LogKey, now: int) -> None:
+    def _look(self, key: LogKey, now: int) -> bool:
         tracked = self._tracked.get(key)
         if tracked is None:
             path = self._layout.live_log(*key)
             if not path.exists():
-                return
+                return False
             tracked = self._tracked[key] = Tracked(path, _index(path))
         told = self._told.get(key)
-        tracked.look([Grown(EVER, now)] if told is None else told)
+        more = tracked.look([Grown(EVER, now)] if told is None else told)
         if told:
             self._told[key] = []
+        return more
 
 
 def _index(path: Path) -> Path:
     return path.with_name("log.idx")
 
 
-def _archive(live: Path, target: Path, now: int) -> None:
+def _archive(live: Path, target: Path, first_error: FirstError, now: int) -> None:
     index = _index(live)
     if not target.exists():
         try:
@@ -250,7 +278,10 @@ def _archive(live: Path, target: Path, now: int) -> None:
                 file.write(b"".join(pack(mark) for mark in marks))
             source.close()
             source = Live(live, index)
-            archive(source, target)
+            line = first_error.line
+            if line is None:
+                line, _ = LogReader(source, complete=True).find_error(first_error.looked, source.size)
+            archive(source, target, line)
         finally:
             source.close()
 

@@ -220,6 +220,7 @@ def _followed(session: Session, run: RunView, wanted: Wanted) -> Iterator[Line]:
 def _hits(session: Session, pipeline: str | None, run: RunView | None, wanted: Wanted, limit: int) -> Iterator[Line]:
     """Lines that match, with their neighbours, none twice; at most `limit` matches, 0: all."""
     shown: dict[tuple[str, str, int], int] = {}
+    damaged = set[str]()
     cursor, left = None, limit
     while True:
         query: dict[str, Any] = {
@@ -233,6 +234,10 @@ def _hits(session: Session, pipeline: str | None, run: RunView | None, wanted: W
             found = session.client.search_run(run.id, **wanted.search, **query)
         else:
             found = session.client.search_pipeline(str(pipeline), **wanted.search, **query)
+        for said in found.damaged:
+            if said not in damaged:
+                damaged.add(said)
+                note(visible(said))
         for hit in found.hits:
             log = (hit.run, hit.stage, hit.attempt)
             around = [*((n, True) for n in hit.before), (hit.line, False), *((n, True) for n in hit.after)]

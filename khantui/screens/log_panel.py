@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -59,6 +61,7 @@ class LogPanel(Vertical):
         self.lines: LogLines | None = None
         self.attempts: list[int] = []  # of the stage whose log it is
         self._stop: Callable[[], None] | None = None
+        self._ahead: asyncio.Future[LogPage] | None = None  # the end of a log that is about to be opened
         self._wanted = ""  # what is searched for
         self._told = ""
 
@@ -86,10 +89,13 @@ class LogPanel(Vertical):
         """Show a stage's newest attempt, or the one of that number; at a line, its first error, or its end."""
         self.attempts = attempts
         chosen = number or (attempts[-1] if attempts else 0)
-        if chosen:
-            self._open(OneLog(run, stage, chosen), to_error=to_error, line=line)
-        else:
-            self.nothing(f"{visible(stage)} has not been started yet")
+        self._open(OneLog(run, stage, chosen), to_error=to_error, line=line)
+
+    def ahead(self, source: OneLog) -> None:
+        """Ask for the end of a log before it is opened; its run may be named as people do."""
+        asked = asyncio.ensure_future(self.host.link.ask(lambda c: source.page(c, tail=PAGE)))
+        asked.add_done_callback(lambda page: page.cancelled() or page.exception())  # perhaps nobody asks for it
+        self._ahead = asked
 
     def open_several(self, run: str, stages: tuple[str, ...], names: list[str], *, to_error: bool) -> None:
         """Show the logs of some stages of a run, or of all (none), as one; `names` are those of all that are meant."""
@@ -126,9 +132,7 @@ class LogPanel(Vertical):
     async def fetch_end(self, lines: LogLines, to_error: bool, line: int) -> None:
         """Ask for the end, and for the line or the error if that is wanted; then follow."""
         try:
-            lines.take(await self._ask(tail=PAGE))
-            if to_error and lines.first_error is None and isinstance(self.source, SeveralLogs):
-                lines.first_error = next(iter(await self._find(Wanted(), most=1, line=1)), None)
+            lines.take(await self._end())
             at = min(line, lines.total) or (lines.first_error if to_error else None)
             if at:
                 await self._around(lines, at)
@@ -148,7 +152,37 @@ class LogPanel(Vertical):
             self.view.following = not lines.complete
         if not lines.complete:
             self._follow(lines)
+        if to_error and not at and not lines.archived:  # the daemon has not come as far by itself
+            self._seek_error(lines)
         self._title()
+
+    async def _end(self) -> LogPage | MergedPage:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            with contextlib.suppress(Failure):
+                page = await ahead
+                if self.source == OneLog(page.run, page.stage, page.attempt):
+                    return page
+        answer = await self._ask(tail=PAGE)
+        if isinstance(answer, LogPage):
+            self.source = OneLog(answer.run, answer.stage, answer.attempt)
+        return answer
+
+    @work(group="log-error")
+    async def _seek_error(self, lines: LogLines) -> None:
+        """To the first error, unless one has gone elsewhere by the time that it is found."""
+        where = self.view.scroll_offset.y
+        try:
+            found = await self._find(Wanted(), most=1, line=1)
+            if not found or lines is not self.lines:
+                return
+            await self._around(lines, found[0])
+        except Failure:
+            return
+        lines.first_error = found[0]
+        self.view.grown()
+        if self.view.at is None and (self.view.following or self.view.scroll_offset.y == where):
+            self.view.go_to(found[0])
 
     @work(group="log-to")
     async def go_to(self, lines: LogLines, number: int) -> None:

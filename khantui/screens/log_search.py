@@ -54,6 +54,7 @@ class LogSearch(View):
         self._runs = self._logs = self._bytes = 0
         self._reached = ""  # how old the runs are that were looked at last
         self._problem = ""
+        self._damaged: set[str] = set()
 
     def body(self) -> Iterable[Widget]:
         with Vertical(id="search", classes="panel"):
@@ -89,7 +90,8 @@ class LogSearch(View):
         """What was looked through."""
         state = "searching…" if self._searching else "there is more" if self._cursor else "that is all"
         back = f", back to {self._reached}" if self._reached else ""
-        return f"{self._runs:,} runs, {self._logs:,} logs, {size(self._bytes)}{back} · {state}"
+        damaged = f" · {len(self._damaged)} damaged" if self._damaged else ""
+        return f"{self._runs:,} runs, {self._logs:,} logs, {size(self._bytes)}{back}{damaged} · {state}"
 
     # looking
 
@@ -97,6 +99,7 @@ class LogSearch(View):
         self._hits, self._cursor = [], None
         self._runs = self._logs = self._bytes = 0
         self._reached = self._problem = ""
+        self._damaged = set()
         self.command = f"search {self._pipeline} {self._wanted.expression}".strip()
         self._show()
         self.look(ENOUGH)
@@ -125,6 +128,10 @@ class LogSearch(View):
 
     def _take(self, answer: LogHits) -> None:
         self._hits += answer.hits
+        for said in answer.damaged:
+            if said not in self._damaged:
+                self._damaged.add(said)
+                self.notify(visible(said), severity="warning", markup=False)
         self._cursor = answer.cursor
         self._runs, self._logs = self._runs + answer.runs, self._logs + answer.logs
         self._bytes += answer.bytes

@@ -96,6 +96,8 @@ class RunScreen(View):
     def on_mount(self) -> None:
         self.graph.focus()
         self.load()
+        if self._place is not None and self._merged is None:
+            self.log_panel.ahead(OneLog(self._named, self._place.stage, self._place.attempt))
 
     @property
     def graph(self) -> GraphView:
@@ -253,12 +255,12 @@ class RunScreen(View):
         same = shown is not None and (shown.run, shown.stage) == (holder, stage.name)
         if not fresh and same and numbers == panel.attempts:
             return
-        if not numbers:
+        if not numbers and not stage.reused_from:
             panel.nothing(f"{visible(stage.name)}: {visible(stage.message) or str(stage.state)}")
             return
         bad = stage.state in ("failed", "retrying")
         place, self._place = self._place, None
-        if place is not None and place.stage == stage.name and place.attempt in (0, *numbers):
+        if place is not None and place.stage == stage.name and (stage.reused_from or place.attempt in (0, *numbers)):
             panel.open(holder, stage.name, numbers, to_error=bad, number=place.attempt or None, line=place.line)
         else:
             panel.open(holder, stage.name, numbers, to_error=bad)

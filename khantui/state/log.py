@@ -36,8 +36,7 @@ class LogLines:
         self.bytes = max(self.bytes, page.total_bytes)
         self.complete = self.complete or page.complete
         self.archived = page.archived
-        if isinstance(page, LogPage):  # of several logs it is but the first of that page
-            self.first_error = self.first_error or page.first_error
+        self.first_error = self.first_error or page.first_error
         self.add(page.lines)
         self._asked.clear()
 

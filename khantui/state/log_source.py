@@ -61,7 +61,7 @@ class Source(Protocol):
 
 
 class OneLog(NamedTuple):
-    """The log of an attempt."""
+    """The log of an attempt; 0: of the newest."""
 
     run: str
     stage: str
@@ -79,12 +79,12 @@ class OneLog(NamedTuple):
 
     def page(self, client: Client, **query: Any) -> LogPage:
         """See Source."""
-        return client.log(self.run, self.stage, attempt=self.attempt, **query)
+        return client.log(self.run, self.stage, attempt=self.attempt or None, **query)
 
     def follow(self, client: Client, line: int) -> Iterator[Line]:
         """See Source."""
         return _persistently(
-            lambda at: client.follow_log(self.run, self.stage, attempt=self.attempt, line=at),
+            lambda at: client.follow_log(self.run, self.stage, attempt=self.attempt or None, line=at),
             line,
             lambda: self.page(client, tail=1),
         )
@@ -97,7 +97,7 @@ class OneLog(NamedTuple):
             answer = client.search_log(
                 self.run,
                 self.stage,
-                attempt=self.attempt,
+                attempt=self.attempt or None,
                 limit=min(_AT_ONCE, most - len(found)),
                 **wanted.query,
                 **({"before": at} if before else {"line": at}),

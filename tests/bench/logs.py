@@ -3,6 +3,7 @@ installed; and one that a real stage writes at 10,000 lines a second, followed t
 
 All is measured as a user meets it: on a terminal, until the line that is wanted is painted. The other programs open a
 file that they have for themselves; Khantui asks its daemon. `TOOLONG` names toolong's program, if it is not `tl`.
+`BENCH_LOGS` is `follow` or `screen` for that part alone.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import httpx
 from tests.bench.terminal import Terminal
 
 MEGABYTES = int(os.environ.get("BENCH_LOG_MB", "1000"))
+PART = os.environ.get("BENCH_LOGS", "")
 SECONDS = int(os.environ.get("BENCH_FOLLOW_SECONDS", "20"))
 RATE = 10_000  # lines a second
 JUMPS = 50
@@ -65,8 +67,10 @@ def measure(repeats: int) -> Iterator[dict[str, Any]]:
     folder = Path(tempfile.mkdtemp(prefix="kb"))
     try:
         with _daemon(folder) as (http, pid):
-            yield from _follow(http, folder, pid)
-            yield from _large(http, folder, pid, repeats)
+            if PART in ("", "follow"):
+                yield from _follow(http, folder, pid)
+            if PART in ("", "screen"):
+                yield from _large(http, folder, pid, repeats)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -216,7 +220,8 @@ def _large(http: httpx.Client, folder: Path, pid: int, repeats: int) -> Iterator
     merged = [_timed(lambda: http.get(f"/runs/{run}/log", params={"tail": 500}).raise_for_status()) for _ in range(3)]
     yield _row("1 GB, end, merged", statistics.median(merged), OPEN, _resident(pid))
     yield from _screens(folder, file, run, total, repeats)
-    yield from _searches(http, file, log, pid)
+    if not PART:
+        yield from _searches(http, file, log, pid)
 
 
 def _timed(call: Callable[[], object]) -> float:
@@ -249,7 +254,7 @@ def _screens(folder: Path, file: Path, run: str, total: int, repeats: int) -> It
             terminal.close()
     yield _row("1 GB, end, screen", statistics.median(ours), OPEN, resident, lines=total)
     yield _row("1 GB, begin, screen", statistics.median(jumps), OPEN, resident)
-    for name, argv, keys in _peers(file):
+    for name, argv, keys in _peers(file) if not PART else ():
         took, resident = [], 0
         for _ in range(repeats):
             begun = time.monotonic()

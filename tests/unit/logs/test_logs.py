@@ -84,7 +84,7 @@ async def test_an_empty_log(logs: Logs, archived: bool) -> None:
     if archived:
         await logs.finish()
     with logs.reader() as reader:
-        assert (reader.lines(1, 10), reader.tail(3), reader.count(), reader.first_error()[0]) == ([], [], 0, None)
+        assert (reader.lines(1, 10), reader.tail(3), reader.count(), reader.find_error(0, 0)[0]) == ([], [], 0, None)
         assert search(reader, pattern("x", is_regex=False, ignore_case=False)).matches == ()
 
 
@@ -279,4 +279,4 @@ async def test_nested_repetitions_take_no_longer_than_others(logs: Logs) -> None
 async def test_the_first_error_is_found(logs: Logs, text: str, line: int | None) -> None:
     logs.write(text)
     with logs.reader() as reader:
-        assert reader.first_error()[0] == line
+        assert reader.find_error(0, reader.source.size)[0] == line

@@ -18,6 +18,7 @@ from backend.logs.expression import ERRORS, pattern
 from backend.logs.index import Mark, micros
 from backend.logs.merge import Merge, Outline
 from backend.logs.merged import LogKey, MergedLog
+from backend.logs.reader import LogReader
 from backend.logs.search import search, search_back
 from tests.unit.logs.test_logs import NOON, RUN, Logs
 
@@ -226,17 +227,97 @@ async def test_one_definition_of_an_error_line(tmp_path: Path) -> None:
         marked = [line.number for line in reader.lines(1, 100) if line.error]
         assert found == marked == [5, 12, 14, 16]
         assert [m.line.number for m in reversed(search_back(reader, ERRORS, before=100).matches)] == found
-        assert reader.first_error()[0] == 5
+        assert reader.find_error(0, reader.source.size)[0] == 5
         assert [line.number for line in reader.lines(9, 4) if line.error] == [12]  # from the middle of it
 
 
-async def test_the_first_error_of_a_log_that_grows_is_looked_for_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [("fine\n" * 1000, None), ("fine\nERR", None), ("OR\nERROR\n", 1002), ("ERROR\n", 1002)],
+        [("fine\n" * 300_000, None), ("", None), ("ERROR\n", 300_001)],  # more than one look goes through
+        [("x" * 3_000_000 + "\n", None), ("ERROR\n", None), ("", 2)],  # a line that is longer than a look
+        [("a\nTraceback (most recent call last):\n", None), ("  File 1\n", None), ("pkg.Boom: x\n", 4)],
+        [("Traceback (most recent call last):\n", None), ("  File 1\n", None), ("pkg.Boom: x\n", 3)],
+    ],
+)
+async def test_the_first_error_of_a_log_is_found_as_it_grows_and_kept(
+    tmp_path: Path, steps: list[tuple[str, int | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     logs = Logs(tmp_path)
     key = LogKey(RUN, "clean", 1)
-    for text, wanted in [("fine\n" * 1000, None), ("fine\nERR", None), ("OR\nERROR\n", 1002), ("ERROR\n", 1002)]:
+    logs.store.track(*key)
+    for text, wanted in steps:
         logs.write(text)
+        logs.store._look(key, 1)
         with logs.reader() as reader:
-            assert logs.store.first_errors.of(key, reader) == (wanted and wanted)
+            assert reader.source.first_error == wanted
+    await logs.finish()
+    with logs.reader() as reader:
+        assert reader.source.first_error == wanted
+    monkeypatch.setattr(LogReader, "find_error", None)  # nobody who asks for it searches
+    merged = logs.store.merged.get("all")
+    merged.update({key: True})
+    assert merged.first_error == wanted
+
+
+async def test_an_error_that_was_not_found_while_a_log_grew_is_found_when_it_is_archived(tmp_path: Path) -> None:
+    logs = Logs(tmp_path)
+    logs.write("fine\n" * 1_000_000 + "Traceback (most recent call last):\n" + "  File 1\n" * 30_000 + "pkg.Boom: x\n")
+    await logs.finish()
+    with logs.reader() as reader:
+        assert reader.source.first_error == 1_030_002
+
+
+async def test_the_first_error_of_several_logs(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for key, text in ((KEYS[0], "a\n"), (KEYS[1], "b\nERROR b\n"), (KEYS[0], "ERROR a\n")):
+        await run.clock.advance(1)
+        run.write(key, text)
+        run.look()
+        run.merged.update(dict.fromkeys(KEYS, False))
+    assert run.texts() == ["clean a", "load b", "load ERROR b", "clean ERROR a"]
+    assert run.merged.first_error == 3
+    for key in KEYS:
+        run.store.untrack(*key)
+
+
+async def test_a_damaged_archive_is_told_of_and_the_rest_is_shown(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for key in KEYS:
+        run.write(key, f"one of {key.stage}\ntwo of {key.stage}\n")
+        await run.store.finish(*key)
+    path = run.layout.archived_log(*KEYS[1])
+    path.write_bytes(path.read_bytes()[:-7])  # cut off
+    run.merged.update(dict.fromkeys(KEYS, True))
+    said = f"load [khantui] the archived log {path} is damaged: it has no end"
+    assert sorted(run.texts()) == sorted(
+        [said, *(f"{k.stage} {n} of {k.stage}" for k in KEYS[::2] for n in ("one", "two"))]
+    )
+    assert run.merged.complete
+    found = run.merged.search(pattern("two", is_regex=False, ignore_case=False), start=1, limit=9, context=1, seconds=5)
+    assert [m.key for m in found.matches] == [KEYS[0], KEYS[2]]
+    assert found.damaged == (said.removeprefix("load [khantui] "),)
+
+
+async def test_a_damaged_block_of_an_archive_is_told_of_where_it_is(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    lines = 60_000
+    run.write(KEYS[0], "".join(f"line {n} of it\n" for n in range(lines)))
+    run.write(KEYS[1], "whole\n")
+    for key in KEYS[:2]:
+        await run.store.finish(*key)
+    path = run.layout.archived_log(*KEYS[0])
+    data = bytearray(path.read_bytes())
+    data[100:200] = bytes(100)  # in the first block
+    path.write_bytes(data)
+    run.merged.update(dict.fromkeys(KEYS[:2], True))
+    texts = run.texts(1, lines + 1)
+    assert "load whole" in texts
+    assert all(
+        text.startswith(f"clean [khantui] the archived log {path} is damaged") for text in texts if "clean" in text
+    )
+    assert run.texts(lines - 9, 5) == [f"clean line {n} of it" for n in range(lines - 10, lines - 5)]
 
 
 @pytest.mark.parametrize("text", ["a.c", "[x](y)", "a+b?", "^$", "é数", "tab\there", "back\\slash", "a-b#c&d~e"])
