@@ -79,8 +79,15 @@ class LogSearch(View):
             Column("STATE", lambda h: state_cell(h.state), rank=3),
             Column("STAGE", lambda h: f"{h.stage}{f'#{h.attempt}' if h.attempt > 1 else ''}", rank=1),
             Column("LINE", lambda h: f"{h.line.number:,}", right=True, rank=1),
-            Column("TEXT", lambda h: plain(h.line.text[:2000]).expandtabs(2).strip(), flexible=True),
+            Column("TEXT", self._excerpt, flexible=True),
         ]
+
+    def _excerpt(self, hit: LogHit) -> str:
+        """The line, from shortly before what was found where that would be out of sight."""
+        text = plain(hit.line.text[:4000]).expandtabs(2).strip()
+        found = _match(self._wanted.expression, text)
+        room = max(20, self.size.width - 50)  # what the other columns leave
+        return text if found is None or found.end() <= room else f"…{text[max(0, found.start() - room // 3) :]}"
 
     def place(self) -> list[tuple[str, str]]:
         found = f"  {len(self._hits):,} found"
@@ -213,13 +220,17 @@ def _name(hit: LogHit) -> str:
     return f"{hit.run}/{hit.stage}#{hit.attempt}:{hit.line.number}"
 
 
+def _match(wanted: str, text: str) -> re.Match[str] | None:
+    try:
+        return re.search(wanted, text, re.IGNORECASE) if wanted else None
+    except re.error:  # the daemon knows more expressions
+        return None
+
+
 def _context(line: LogLineView, role: str, wanted: str) -> Line:
     text = plain(line.text[:4000]).expandtabs(8)
     pieces: list[tuple[str, str]] = [(f"{line.number:>7,} ", "faint"), (f"{clock(line.time)}  ", "faint")]
-    try:
-        found = re.search(wanted, text, re.IGNORECASE) if wanted else None
-    except re.error:
-        found = None
+    found = _match(wanted, text)
     if found is None:
         return [*pieces, (text, role)]
     begin, end = found.span()

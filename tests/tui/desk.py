@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import tempfile
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 from backend.artifacts import FolderStore
 from backend.clock import SystemClock
 from backend.logs import LogStore
+from backend.logs.index import Mark, micros, pack
 from backend.run.ids import new_id
 from backend.run.state import (
     ArtifactRecord,
@@ -170,11 +172,19 @@ class Desk(Service):
         await self.store.commit([], [*records, *change_run(queued, run)])
         return run.id
 
-    async def write_log(self, run: str, stage: str, number: int, lines: list[str]) -> None:
-        """The log of an attempt that has ended."""
+    async def write_log(
+        self, run: str, stage: str, number: int, lines: list[str], minutes: Sequence[float] = ()
+    ) -> None:
+        """The log of an attempt that has ended; each line was written so many minutes ago, or all now."""
         path = self.layout.live_log(run, stage, number)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(f"{line}\n" for line in lines))
+        ends = itertools.accumulate(len(line.encode()) + 1 for line in lines)
+        marks = [
+            Mark(end, n, micros(NOW - timedelta(minutes=ago)))
+            for n, (end, ago) in enumerate(zip(ends, minutes, strict=False), 1)
+        ]
+        path.with_name("log.idx").write_bytes(b"".join(map(pack, marks)))
         await LogStore(self.layout, self.clock).finish(run, stage, number)
 
     async def write_artifacts(self, run: str, stage: str, contents: dict[str, bytes]) -> dict[str, ArtifactRecord]:
@@ -209,9 +219,10 @@ class Desk(Service):
             "weekly-learners", RunState.FAILED, 12, 190.0, records, message="by_region: exit 1",
             trigger=Trigger("schedule", schedule="monday-6"),
         )  # fmt: skip
-        await self.write_log(self.failed, "by_region", 1, ["the first try", *LOG])
-        await self.write_log(self.failed, "by_region", 2, LOG)
-        await self.write_log(self.failed, "clean", 1, [f"line {n}" for n in range(1, 2001)])
+        await self.write_log(self.failed, "by_region", 1, ["the first try", *LOG], [11, 11, 11, 10.5, 10.4])
+        await self.write_log(self.failed, "by_region", 2, LOG, [9.8, 9.8, 9, 9])
+        lines = [f"line {n}" for n in range(1, 2001)]
+        await self.write_log(self.failed, "clean", 1, lines, [12 - n / 3000 for n in range(2000)])
         running = [StageRecord("load", StageState.RUNNING, ready=NOW, started=NOW - timedelta(seconds=40),
                                attempts=(Attempt(1, AttemptState.RUNNING, NOW - timedelta(seconds=40)),))]  # fmt: skip
         self.running = await self.run_of("etl-daily", RunState.RUNNING, 40 / 60, 0.0, running)

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from backend.run.state import RunState
+from backend.run.state import RunState, StageRecord, StageState
 from khantui.screens.ask import Line
 from khantui.screens.log_search import LogSearch
 from khantui.screens.run import RunScreen
+from khantui.state.log_source import OneLog
 from tests.tui.conftest import shown, told, until
 from tests.tui.desk import Desk, failed, stage
 from tests.tui.test_keys import NARROW, WIDE, say
@@ -138,11 +139,6 @@ async def test_each_key_of_a_log(desk: Desk) -> None:
         await until(pilot, lambda: "◆ line 399" in shown(app))
         await pilot.press("m", "1")
         await until(pilot, lambda: "line 1 " in shown(app) and "◆" not in shown(app))
-        before = view.scroll_offset.y
-        for key, minutes in zip("23456", (1, 5, 15, 30, 60), strict=True):
-            await pilot.press(key)  # it was written at one moment, which stands still
-            await until(pilot, lambda: "waiting" not in told(app) and view.scroll_offset.y >= before)
-            assert minutes
         await pilot.press("slash", *"end of it", "enter")
         await until(pilot, lambda: view.at == 200)
         assert "end of it" not in shown(app)  # it is far to the right
@@ -174,6 +170,62 @@ async def test_each_key_of_a_log(desk: Desk) -> None:
         await until(pilot, lambda: "line 100 is copied" in told(app))
         await pilot.press("p")
         await until(pilot, lambda: "no other attempt" in told(app))
+
+
+@pytest.mark.parametrize("command", ["log {run} clean", "log {run} *"])
+async def test_keys_that_go_to_the_last_minutes(desk: Desk, command: str) -> None:
+    ages = [90, 50, 20, 10, 3, 0.5]  # minutes, of a hundred lines each
+    run = desk.do(
+        desk.run_of("weekly-learners", RunState.SUCCEEDED, 95, 9.0, [stage("clean", "succeeded", 95, 9)], total=4)
+    )
+    lines = [f"line {n} of {age}" for age in ages for n in range(100)]
+    desk.do(desk.write_log(run, "clean", 1, lines, [age for age in ages for _ in range(100)]))
+    app = desk.app(command.format(run=run))
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "line 99 of 0.5" in shown(app))
+        view = opened(app).log_panel.view
+        for key, age in (("6", 50), ("2", 0.5), ("5", 20), ("3", 3), ("4", 10)):
+            await pilot.press(key)
+            await until(pilot, lambda: view.at == ages.index(age) * 100 + 1 and f"line 0 of {age}" in shown(app))  # noqa: B023
+        await pilot.press("1")
+        await until(pilot, lambda: "line 0 of 90" in shown(app) and view.scroll_offset.y == 0)
+
+
+async def test_the_log_of_a_stage_that_was_kept_from_another_run(desk: Desk) -> None:
+    records = [
+        StageRecord("clean", StageState.REUSED, reused_from=desk.failed),
+        stage("by_region", "succeeded", 800, 9),
+    ]
+    run = desk.do(desk.run_of("weekly-learners", RunState.SUCCEEDED, 800, 9.0, records, total=4))
+    desk.do(desk.write_log(run, "by_region", 1, ["its own"]))
+    app = desk.app(f"log {run} *")
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "log · all stages · 2,001 lines" in shown(app))
+        await pilot.press("slash", *"line 1500", "enter")
+        await until(pilot, lambda: opened(app).log_panel.view.at is not None)
+        await pilot.press("enter")  # to that stage's own log
+        panel = opened(app).log_panel
+        await until(pilot, lambda: panel.view.at == 1500 and "log · clean · 2,000 lines" in shown(app))
+        assert panel.source == OneLog(desk.failed, "clean", 1)
+        await say(pilot, f"log {run} clean")
+        await until(pilot, lambda: "log · clean · 2,000 lines" in shown(app) and "line 2000" in shown(app))
+
+
+async def test_a_damaged_log_is_told_of_and_the_others_are_shown_and_searched(desk: Desk) -> None:
+    records = [stage("clean", "failed", 1000, 9), stage("totals", "failed", 1000, 9)]
+    run = desk.do(desk.run_of("weekly-learners", RunState.FAILED, 1000, 9.0, records, total=4))
+    for name in ("clean", "totals"):
+        desk.do(desk.write_log(run, name, 1, ["one", f"ERROR in {name}"]))
+    path = desk.layout.archived_log(run, "clean", 1)
+    path.write_bytes(path.read_bytes()[:50])
+    app = desk.app(f"log {run} *")
+    async with app.run_test(size=(200, 60)) as pilot:
+        await until(
+            pilot, lambda: "! clean     │ [khantui] the archived log" in shown(app) and "ERROR in totals" in shown(app)
+        )
+        await say(pilot, "search weekly-learners")
+        await until(pilot, lambda: "ERROR in totals" in shown(app) and "1 damaged · that is all" in shown(app))
+        assert f"the archived log {path} is damaged" in told(app)
 
 
 EVIL = [

@@ -36,6 +36,8 @@ SCREENS: dict[str, tuple[str, str, list[str]]] = {
     "table": ("artifacts regions", "africa", ["v"]),
     "palette": ("runs", "1 failing", ["ctrl+p"]),
     "help": ("runs", "1 failing", ["question_mark"]),
+    "merged": ("log weekly-learners *", "BadRequest", ["t"]),
+    "search": ("search weekly-learners exit|regoin", "that is all", ["j", "j"]),
 }
 THEN = {
     "schedule": "after this change",
