@@ -44,6 +44,7 @@ THEN = {
     "table": "3 rows, 2 columns",
     "pulse": "leader",
     "palette": "failed only",
+    "merged": "line 2,004",
 }  # comes behind the keys
 
 TYPED = ("schedule", "palette", "help")
