@@ -334,7 +334,7 @@ class Editor(View):
     @work(group="act")
     async def action_add(self) -> None:
         """A new stage, which begins with an example."""
-        here = sorted(self._images, key=lambda i: (not i.available, i.name))
+        here = sorted(self._images, key=lambda i: (not i.available, i.name not in STARTS, i.name))
         choices = [(i.name, i.name, i.description + ("" if i.available else " (not here)")) for i in here]
         image = (
             await self.app.push_screen_wait(Choice("a new stage: what is it written in?", choices)) if here else "shell"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Select
+from textual.widgets import OptionList
 
 from backend.run.state import RunState
 from khantui.render.text import width
@@ -316,9 +316,11 @@ async def test_a_stage_can_be_written_in_an_image_that_was_registered(desk: Desk
         async with app.run_test(size=WIDE) as pilot:
             await until(pilot, lambda: isinstance(app.screen, Editor) and "nothing to find fault with" in shown(app))
             await pilot.press("f5")
+            await until(pilot, lambda: "dbt  dbt with [/b] [red]our[/] profiles" in shown(app))
+            choices = app.screen.query_one(OptionList)
+            choices.highlighted = choices.get_option_index("dbt")
+            await pilot.press("enter")
             await until(pilot, lambda: "what it is written in" in shown(app))
-            app.screen.query_one(Select).focus()
-            await pilot.press("enter", "end", "enter")
             await until(pilot, lambda: "dbt · dbt with [/b] [red]our[/] profiles" in shown(app))
             assert "✖ 1 error" in shown(app)  # that it has no script; the image is known
             await pilot.press("f3")
