@@ -28,7 +28,7 @@ test: $(SYNCED)  ## every test that this machine can run (ARGS="-k …" is passe
 	$(RUN) pytest -n 2 --dist loadfile -m "not kubernetes" $(ARGS)
 
 test-unit: $(SYNCED)  ## the fast tests alone
-	$(RUN) pytest tests/unit $(ARGS)
+	$(RUN) pytest -n 2 -m "not slow" tests/unit $(ARGS)
 
 lint: $(SYNCED)  ## style, types, import rules, the lock file
 	$(RUN) ruff check
