@@ -191,6 +191,14 @@ class KhantuiApp(Host):
         if started is not None:
             self.go(f"run {started.id}")
 
+    @work(group="act")
+    async def start_backfill(self, words: str) -> None:
+        """Ask what is to be run again, start it, and show how far it is."""
+        from khantui.screens.backfills import start
+
+        if await start(self, words):
+            self.go("backfills")
+
     @work(group="describe")
     async def describe(self, named: str, *, why: bool) -> None:
         """Show all that is known of a run, or why it is where it is."""

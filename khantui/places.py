@@ -103,6 +103,16 @@ def _schedule(app: KhantuiApp, command: str, rest: str) -> None:
         app.notify(f"there is no schedule and no pipeline {rest!r}", severity="warning", markup=False)
 
 
+def _backfills(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
+    from khantui.screens.backfills import Backfills
+
+    return Backfills(command, rest)
+
+
+def _backfill(app: KhantuiApp, command: str, rest: str) -> None:
+    app.start_backfill(rest)
+
+
 def _pulse(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
     from khantui.screens.pulse import Pulse
 
@@ -195,4 +205,6 @@ COMMANDS: dict[str, Open] = {
     "readonly": _read_only,
     "help": _help,
     "quit": _quit,
+    "backfills": _backfills,
+    "backfill": _backfill,
 }

@@ -23,6 +23,9 @@ OPERATIONS = {
     "delete_schedule": "delete_schedule",
     "pause": "pause_schedule",
     "run_now": "run_schedule",
+    "new_backfill": "start_backfill",
+    "hold_backfill": "pause_backfill",
+    "cancel_backfill": "cancel_backfill",
 }
 
 
