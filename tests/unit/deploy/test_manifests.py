@@ -20,7 +20,8 @@ from backend.kube.rights import RIGHTS
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 FILES = sorted(p for p in DEPLOY.rglob("*.yaml") if p.name != "kustomization.yaml")
-BUILT = ("overlays/small", "overlays/production", "overlays/gke-iap", "restore/small", "restore/production")
+OVERLAYS = ("small", "hostpath", "production", "gke-iap")
+BUILT = (*(f"overlays/{name}" for name in OVERLAYS), "restore/small", "restore/production")
 Manifest = dict[str, Any]
 
 
@@ -124,6 +125,24 @@ def test_what_is_built_fits_together(folder: str) -> None:
                     assert ("ConfigMap", config["name"]) in known, name
                 else:
                     assert source["secretRef"]["optional"] is True, name
+
+
+def test_where_volumes_ignore_fsgroup_every_pod_is_given_its_own_by_root_who_may_do_nothing_else() -> None:
+    before = dict(pods(built("overlays/small")))
+    for name, template in pods(built("overlays/hostpath")):
+        containers = template["spec"].get("initContainers", [])
+        spec = {k: v for k, v in template["spec"].items() if k != "initContainers"}
+        assert spec == before[name]["spec"], name
+        claimed = {v["name"] for v in spec.get("volumes", []) if "persistentVolumeClaim" in v}
+        claimed |= {"data"} if name.startswith("StatefulSet") else set()
+        assert {m["name"] for c in containers for m in c["volumeMounts"]} == claimed, name
+        for container in containers:
+            context = container["securityContext"]
+            assert context["capabilities"] == {"drop": ["ALL"], "add": ["CHOWN", "DAC_OVERRIDE"]}
+            assert (context["allowPrivilegeEscalation"], context["readOnlyRootFilesystem"]) == (False, True)
+            assert container["image"].endswith(f":{__version__}")
+    (space,) = [m for m in built("overlays/hostpath") if m["kind"] == "Namespace"]
+    assert set(space["metadata"]["labels"].values()) == {"baseline"}
 
 
 @pytest.mark.parametrize(("folder", "members"), [("overlays/small", 1), ("overlays/production", 3)])
