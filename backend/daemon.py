@@ -31,6 +31,7 @@ from backend.control.attempts import Attempts
 from backend.control.backfills import Backfills
 from backend.control.followers import Followers
 from backend.control.leader import Leader
+from backend.control.notifier import Notifier
 from backend.control.runs import Parts, RunController
 from backend.control.ticks import Ticker
 from backend.errors import KhanError
@@ -222,6 +223,7 @@ class Daemon:
             tasks.create_task(self._schedules().run())
             tasks.create_task(Followers(self._store, self._feed, self._catalogue, clock, fence).run())
             tasks.create_task(Backfills(self._store, self._feed, self._catalogue, clock, fence).run())
+            tasks.create_task(Notifier(self._store, self._feed, self._logs, clock, fence).run())
 
     def _schedules(self) -> Ticker | CronJobs:
         """What fires schedules."""

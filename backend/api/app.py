@@ -14,6 +14,7 @@ from starlette.routing import Route
 from backend.api import (
     artifacts,
     backfills,
+    channels,
     difference,
     events,
     forecast,
@@ -38,6 +39,7 @@ from backend.errors import InvalidRequest
 MODULES = (
     artifacts,
     backfills,
+    channels,
     difference,
     events,
     forecast,

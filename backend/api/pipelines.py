@@ -296,6 +296,10 @@ async def _lint(call: Call, text: str, code: dict[str, int] | None) -> Report:
         for name in named & others.keys():
             loaded = await services.catalogue.current(name)
             others[name] = Other(tuple(loaded.pipeline.outputs), loaded.pipeline.stages)
+    channels: frozenset[str] | None = None
+    if pipeline is not None and pipeline.notify:
+        page = await services.store.page(keys.CHANNELS, keys.after(keys.CHANNELS), keys_only=True)
+        channels = frozenset(kv.key.removeprefix(keys.CHANNELS) for kv in page.items)
     around = Surroundings(
         images=services.images,
         missing=services.missing(),
@@ -303,6 +307,7 @@ async def _lint(call: Call, text: str, code: dict[str, int] | None) -> Report:
         others=others,
         accounts=services.accounts,
         executor=services.executor,
+        channels=channels,
     )
     return lint(text, surroundings=around)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from backend.api.wire import (
     ScheduleView,
 )
 from backend.errors import InvalidRequest, NotFound
+from backend.notify.model import Notice
 from backend.run.create import new_run, zone_of
 from backend.run.ids import new_id
 from backend.run.state import Trigger
@@ -181,18 +182,43 @@ async def _set_paused(call: Call, paused: bool, reason: str, until: datetime | N
             paused_until=until,
             last_tick=schedule.last_tick if paused else now,
         )
-        view = await _write(call, schedule, kv)
+        view = await _write(call, schedule, kv, await _notices(call, schedule, now))
         if view is not None:
             return answer(view)
     raise call.conflict(f"schedule {call.name()}")
 
 
-async def _write(call: Call, schedule: Schedule, found: KeyValue | None) -> ScheduleView | None:
+async def _notices(call: Call, schedule: Schedule, now: datetime) -> list[Put | Delete]:
+    """What tells of a pause, if its pipeline wants that told."""
+    if not schedule.paused:
+        return []
+    try:
+        channels = (await call.services.catalogue.current(schedule.pipeline)).pipeline.notify.get("paused", ())
+    except NotFound:
+        return []
+    if not channels:
+        return []
+    notice = Notice(
+        "paused",
+        now,
+        schedule.pipeline,
+        channels,
+        schedule=schedule.name,
+        by=schedule.paused_by,
+        reason=schedule.paused_reason,
+        until=schedule.paused_until,
+    )
+    return [Put(keys.notice(f"{new_id(now)}.{schedule.name}.paused"), encode(notice))]
+
+
+async def _write(
+    call: Call, schedule: Schedule, found: KeyValue | None, beside: Sequence[Put | Delete] = ()
+) -> ScheduleView | None:
     """What is shown of it once it is written; None if somebody else has changed it meanwhile."""
     key = keys.schedule(schedule.name)
     condition = Condition(key, modified=found.modified if found else 0)
     view = await schedule_view(call, schedule, 0)
-    revision = await call.commit([condition], [Put(key, encode(schedule))], schedule.name, answer=view)
+    revision = await call.commit([condition], [Put(key, encode(schedule)), *beside], schedule.name, answer=view)
     return replace(view, revision=revision) if revision is not None else None
 
 

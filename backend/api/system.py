@@ -11,6 +11,7 @@ from starlette.responses import Response
 from backend import __version__
 from backend.api import cursor
 from backend.api.call import Call, answer
+from backend.api.channels import deliveries
 from backend.api.operations import OPERATIONS, PAGING, operation
 from backend.api.wire import AuditView, DaemonView, Page, WhoView
 from backend.errors import StoreError
@@ -97,10 +98,11 @@ async def readyz(call: Call) -> Response:
     except StoreError as error:
         return answer({"status": "not ready", "store": error.message}, 503)
     following = services.feed.started.is_set()
-    state = {
+    state: dict[str, Any] = {
         "status": "ok" if following else "not ready",
         "store": "full" if health.full else "ok",
         "leader": services.leader(),
+        "channels_failing": [name async for name, delivery in deliveries(services.store) if delivery.error],
     }
     return answer(state, 200 if following else 503)
 

@@ -554,6 +554,52 @@ class PutImage(Struct, frozen=True, forbid_unknown_fields=True):
     description: str = ""
 
 
+class ChannelView(Struct, frozen=True):
+    """Where notifications go, and how telling goes. Its URLs are secrets: `services` is what may be shown of them."""
+
+    name: str
+    services: tuple[str, ...]
+    every: int  # seconds between two messages; what happens meanwhile becomes one
+    title: str  # templates; empty: our own words
+    body: str
+    created: datetime | None
+    created_by: str
+    state: Literal["idle", "waiting", "failing"]
+    waiting: int  # things still to be told
+    sent: int  # messages
+    dropped: int  # things that were given up, and never told
+    last_sent: datetime | None
+    error: str  # what the service said when it last failed, until it works again
+    error_at: datetime | None
+    next_try: datetime | None
+    revision: int
+
+
+class PutChannel(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of PUT /channels/{name}. What is left out stays as it is; a new channel needs URLs."""
+
+    urls: tuple[str, ...] | UnsetType = UNSET
+    every: int | UnsetType = UNSET
+    title: str | UnsetType = UNSET
+    body: str | UnsetType = UNSET
+
+
+class ServiceAnswer(Struct, frozen=True):
+    """What a service made of a message; `said` is what it said if it went wrong."""
+
+    service: str
+    good: bool
+    said: str
+
+
+class ChannelTest(Struct, frozen=True):
+    """What became of a test message."""
+
+    channel: str
+    good: bool
+    answers: tuple[ServiceAnswer, ...]
+
+
 class DaemonView(Struct, frozen=True):
     """What answers `GET /api/v1`."""
 

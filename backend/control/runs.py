@@ -23,6 +23,7 @@ from backend.control.worker import Worker
 from backend.errors import KhanError, NotFound, ObjectStoreUnavailable, StoreError, said
 from backend.executors.base import AttemptKey, Executor, Observation
 from backend.logs import LogStore
+from backend.notify.notices import notices
 from backend.run.machine import Changed, Ending, Machine, StartAttempt
 from backend.run.state import Reason, Run, RunState
 from backend.store import keys
@@ -289,6 +290,8 @@ class RunController:
         before, run = (changed.before, changed.run) if changed else (machine.run, machine.run)
         changes: list[Put | Delete] = [Delete(keys.command(run.id, c)) for c in worker.taken]
         changes += change_run(before, run)
+        happened = notices(machine.pipeline.notify, before, run, self._parts.clock.now())
+        changes += [Put(keys.notice(name), encode(notice)) for name, notice in happened.items()]
         if run.state is RunState.SUCCEEDED and before.state is not RunState.SUCCEEDED and run.ended:
             changes += await self._parts.attempts.latest(machine, run.ended)
         records: list[Put | Delete] = [

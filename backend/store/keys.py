@@ -19,6 +19,11 @@ good/<pipeline>/<logical time>/<id>      a run that has succeeded: its parameter
 schedules/<name>
 backfills/<id>
 images/<name>                            an image that an administrator has registered
+channels/<name>                          where notifications go: holds secrets
+deliveries/<name>                        how far a channel has come in telling
+notices/<notice>                         something that happened and is not given to its channels yet
+outbox/<channel>/<notice>                what a channel is still to tell
+failing/<pipeline>                       a pipeline whose newest run to end has failed, and that tells of it
 requests/<hash>                          idempotency keys, leased
 audit/<mirrored id>
 """
@@ -41,6 +46,10 @@ ENDED = "ended/"
 SCHEDULES = "schedules/"
 BACKFILLS = "backfills/"
 IMAGES = "images/"
+CHANNELS = "channels/"
+DELIVERIES = "deliveries/"
+NOTICES = "notices/"
+OUTBOX = "outbox/"
 AUDIT = "audit/"
 VERSIONS = "versions/"
 BY_PIPELINE = "by-pipeline/"
@@ -168,6 +177,31 @@ def schedule(name: str) -> str:
 def image(name: str) -> str:
     """An image that was registered."""
     return f"{IMAGES}{name}"
+
+
+def channel(name: str) -> str:
+    """Where notifications go."""
+    return f"{CHANNELS}{name}"
+
+
+def delivery(name: str) -> str:
+    """How far a channel has come in telling."""
+    return f"{DELIVERIES}{name}"
+
+
+def notice(identifier: str) -> str:
+    """Something that happened and is not given to its channels yet."""
+    return f"{NOTICES}{identifier}"
+
+
+def outbox(channel_name: str, identifier: str = "") -> str:
+    """What a channel is still to tell; without an id the prefix of all of it."""
+    return f"{OUTBOX}{channel_name}/{identifier}"
+
+
+def failing(name: str) -> str:
+    """A pipeline whose newest run to end has failed."""
+    return f"failing/{name}"
 
 
 def request(digest: str) -> str:

@@ -18,6 +18,8 @@ from backend.api.wire import (
     ArtifactView,
     BackfillPreview,
     BackfillView,
+    ChannelTest,
+    ChannelView,
     DaemonView,
     ForecastView,
     ForesightView,
@@ -31,6 +33,7 @@ from backend.api.wire import (
     Page,
     PauseSchedule,
     PipelineView,
+    PutChannel,
     PutImage,
     PutSchedule,
     RetryRun,
@@ -323,6 +326,22 @@ class Client:
     def delete_image(self, name: str) -> None:
         """Forget an image that was registered."""
         self.http.request("DELETE", f"/images/{_part(name)}")
+
+    def channels(self) -> list[ChannelView]:
+        """Where notifications can go."""
+        return list(self._list("/channels", ChannelView, 0, {}))
+
+    def put_channel(self, name: str, body: PutChannel) -> ChannelView:
+        """Make or change a channel."""
+        return self.http.send("PUT", f"/channels/{_part(name)}", ChannelView, body)
+
+    def delete_channel(self, name: str) -> None:
+        """Forget a channel."""
+        self.http.request("DELETE", f"/channels/{_part(name)}")
+
+    def test_channel(self, name: str) -> ChannelTest:
+        """Have a channel's services told something, now."""
+        return self.http.send("POST", f"/channels/{_part(name)}/test", ChannelTest)
 
     def known_images(self) -> dict[str, Image]:
         """The daemon's images as lint takes them."""

@@ -27,13 +27,13 @@ def apply(session: Session, paths: tuple[str, ...], message: str, dry_run: bool)
 
     Example: khantui apply pipelines/ -m 'a report per region'
     """
-    from khantui.cli.check import check, known_images, print_findings
+    from khantui.cli.check import check, known, print_findings
     from khantui.cli.documents import find, in_order
 
     documents = find(paths)
     _no_name_twice(documents)
-    images = known_images(session)
-    checked = [check(document, images) for document in documents]
+    around = known(session)
+    checked = [check(document, around) for document in documents]
     print_findings([c for c in checked if c.findings], err=True)
     if bad := [c.document.file for c in checked if not c.ok]:
         raise Failure(f"nothing was applied: {len(bad)} of {len(checked)} documents have errors: {', '.join(bad)}")

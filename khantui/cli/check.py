@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -45,34 +45,45 @@ class Checked:
         return not self.errors
 
 
-def known_images(session: Session) -> Mapping[str, Image]:
-    """The images of the daemon, where one answers soon, and else those that come along."""
+class Known(NamedTuple):
+    """What documents may name: images, and channels where a daemon has said which there are."""
+
+    images: Mapping[str, Image]
+    channels: frozenset[str] | None = None
+
+
+def known(session: Session) -> Known:
+    """What the daemon knows, where one answers soon, and else the images that come along."""
     from backend.spec.images import IMAGES
     from khantui.api.address import resolve
 
     try:
         address = resolve(session.address, session.data, os.environ)
         if address.socket is not None and not address.socket.exists():
-            return IMAGES
+            return Known(IMAGES)
         from khantui.api.client import Client
 
         client = Client(address, timeout=_PATIENCE, patience=0.0)
         try:
-            return client.known_images()
+            return Known(client.known_images(), frozenset(view.name for view in client.channels()))
         finally:
             client.close()
     except Failure:
-        return IMAGES
+        return Known(IMAGES)
 
 
-def check(document: Document, images: Mapping[str, Image]) -> Checked:
+def check(document: Document, around: Known) -> Checked:
     """Look a document over, with the code beside it. Raises Misuse for code that cannot be packed."""
     from backend.spec.lint import Surroundings, lint
 
     code = None
     if document.folder is not None:
         code = {path: file.stat().st_size for path, file in code_files(document).items()}
-    report = lint(document.text, file=document.file, surroundings=Surroundings(code=code, images=images))
+    report = lint(
+        document.text,
+        file=document.file,
+        surroundings=Surroundings(code=code, images=around.images, channels=around.channels),
+    )
     return Checked(document, tuple(report.findings), report.summary())
 
 

@@ -79,6 +79,11 @@ def image_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
     return _ask(ctx, lambda client: (i.name for i in client.images()), incomplete)
 
 
+def channel_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Channels for notifications."""
+    return _ask(ctx, lambda client: (c.name for c in client.channels()), incomplete)
+
+
 def stage_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Stages of the run that was typed before."""
     named = ctx.params.get("named")

@@ -20,12 +20,12 @@ def lint(session: Session, paths: tuple[str, ...]) -> int:
 
     Example: khantui lint pipelines/ -o json
     """
-    from khantui.cli.check import check, finding_object, known_images, print_findings, print_plan
+    from khantui.cli.check import check, finding_object, known, print_findings, print_plan
     from khantui.cli.documents import find
 
     documents = find(paths)
-    images = known_images(session)
-    checked = [check(document, images) for document in documents]
+    around = known(session)
+    checked = [check(document, around) for document in documents]
     if session.for_people:
         print_findings(checked)
         for each in checked:

@@ -48,6 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("export", "Write the schedules for cron or for Kubernetes."),
     "events": ("events", "Follow what happens, one JSON object a line."),
     "images": ("images", "List the images that stages can name, or register more."),
+    "channels": ("channels", "List where notifications go, add more, or test one."),
     "doctor": ("doctor", "Say what this machine or a cluster lacks, and what to do about it."),
     "daemon": ("daemon", "Look at the daemon; save and restore its state."),
     "completion": ("completion", "Print the completion script of a shell."),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from backend.api.wire import (
         ArtifactView,
         BackfillView,
+        ChannelView,
         ImageView,
         PipelineView,
         RunView,
@@ -204,4 +205,21 @@ def image_columns() -> list[Column[ImageView]]:
         Column("SIZE", lambda i: "–" if i.size is None else size(i.size), rank=4, right=True),
         Column("DIGEST", lambda i: i.digest.removeprefix("sha256:")[:12] or "–", rank=5),
         Column("WHY NOT", lambda i: i.reason, rank=1, flexible=True),
+    ]
+
+
+_CHANNEL_STATES = {"idle": "succeeded", "waiting": "warning", "failing": "failed"}
+
+
+def channel_columns() -> list[Column[ChannelView]]:
+    """Channels for notifications."""
+    return [
+        Column("CHANNEL", lambda c: c.name),
+        Column("STATE", lambda c: Cell(c.state, _CHANNEL_STATES[c.state])),
+        Column("SERVICES", lambda c: ", ".join(c.services), flexible=True),
+        Column("WAITING", lambda c: str(c.waiting), right=True, rank=2),
+        Column("SENT", lambda c: str(c.sent), right=True, rank=2),
+        Column("GIVEN UP", lambda c: str(c.dropped), right=True, rank=3),
+        Column("LAST", lambda c: stamp(c.last_sent), rank=3),
+        Column("ERROR", lambda c: c.error or "–", rank=1, flexible=True),
     ]

@@ -203,6 +203,19 @@ async def _backfills(api: Service) -> None:
     await api.ask("POST", f"/backfills/{made['id']}/cancel", status=202)
 
 
+async def _channels(api: Service) -> None:
+    url = "json://127.0.0.1:9/s3cr3t"  # nobody listens there
+    made = (await api.ask("PUT", "/channels/oncall", {"urls": [url], "title": "$pipeline"})).json()
+    assert made["services"] == ["json://127.0.0.1:9/…"]
+    assert (await api.ask("PUT", "/channels/oncall", {"every": 5})).json()["title"] == "$pipeline"
+    assert (await api.ask("GET", "/channels/oncall")).json()["every"] == 5
+    assert [c["name"] for c in (await api.ask("GET", "/channels")).json()["items"]] == ["oncall"]
+    tested = await api.ask("POST", "/channels/oncall/test")
+    assert not tested.json()["good"]
+    assert "s3cr3t" not in tested.text
+    await api.ask("DELETE", "/channels/oncall", status=204)
+
+
 async def _system(api: Service) -> None:
     assert (await api.ask("GET", "")).json()["leader"]
     who = (await api.ask("GET", "/whoami")).json()
@@ -214,8 +227,12 @@ async def _system(api: Service) -> None:
     assert (await api.ask("PUT", "/images/dbt", dbt)).json()["registered_by"]
     assert (await api.ask("GET", "/images/dbt")).json()["holds"] == {"dbt": "1.9"}
     await api.ask("DELETE", "/images/dbt", status=204)
+    await _channels(api)
     journal = (await api.ask("GET", "/audit", limit="3")).json()
     assert [e["what"] for e in journal["items"]] == ["delete_image", "put_image", "cancel_backfill"]
+
+
+    assert [e["what"] for e in journal["items"]] == ["delete_channel", "put_channel", "delete_image"]
     assert journal["cursor"]
     async with api.http.stream("GET", "/api/v1/events") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")

@@ -33,6 +33,7 @@ class Surroundings(Struct, frozen=True):
     others: Mapping[str, Other] | None = None
     accounts: tuple[str, ...] | None = None
     executor: str = ""
+    channels: frozenset[str] | None = None  # names of those that hear of what happens
 
 
 class Remark(Struct, frozen=True):

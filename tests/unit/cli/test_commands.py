@@ -108,6 +108,8 @@ NEEDING_A_DAEMON = [
     ["schedules"], ["schedule", "x", "--cron", "0 6 * * *"], ["pause", "x"], ["resume", "x"], ["preview", "x"],
     ["events"], ["images"], ["images", "show", "x"], ["images", "add", "x", "--tool", "y"], ["images", "remove", "x"],
     ["daemon", "status"], ["export", "crontab"], ["export", "cronjobs"], ["forecast"],
+    ["daemon", "status"], ["export", "crontab"], ["export", "cronjobs"],
+    ["channels"], ["channels", "add", "x", "json://h"], ["channels", "remove", "x"], ["channels", "test", "x"],
 ]  # fmt: skip
 
 
@@ -136,6 +138,7 @@ def test_where_no_daemon_answers_the_exit_code_is_3_and_the_way_out_is_named(
         (["schedule", "x", "--at", "2026-01-01T06:00", "--tz", "Mars/Base"], "no time zone"),
         (["artifacts", "x", "--to", "y"], "NAME"),
         (["retry", "x", "--only"], "--from"),
+        (["channels", "add", "x", "json://h", "--every", "soon"], "no span of time"),
         (["images", "add", "x"], "say what runs it"),
         (["images", "add", "x", "--tool", "y", "--interpreter", "'"], "No closing quotation"),
         (["images", "add", "x", "--tool", "y", "--holds", "y"], "NAME=VALUE"),
