@@ -196,7 +196,8 @@ async def delete_pipeline(call: Call) -> Response:
         raise Conflict(
             f"the schedule {', '.join(using)} refers to {name}", hint="delete the schedule first, or --force"
         )
-    deletes: list[Put | Delete] = [Delete(keys.pipeline(name)), *(Delete(keys.schedule(s)) for s in using)]
+    deletes: list[Put | Delete] = [Delete(keys.pipeline(name)), Delete(keys.failing(name))]
+    deletes += [Delete(keys.schedule(s)) for s in using]
     if await call.commit([Condition(keys.pipeline(name), modified=found.modified)], deletes, name) is None:
         raise call.conflict(f"pipeline {name}")
     return Response(status_code=204)

@@ -161,7 +161,7 @@ def _write_schedules(folder: Path, imported: Imported) -> None:
 def _apply(session: Session, folder: Path, imported: Imported) -> dict[str, str]:
     """Store pipelines and make schedules: what became of each pipeline. Raises Failure before anything is changed."""
     from khantui.cli.apply import apply_document
-    from khantui.cli.check import check, known_images, print_findings
+    from khantui.cli.check import check, known, print_findings
     from khantui.cli.documents import find
     from khantui.crontab.jobs import LABEL
 
@@ -177,11 +177,11 @@ def _apply(session: Session, folder: Path, imported: Imported) -> dict[str, str]
         raise Failure(
             f"schedules of other pipelines have these names already: {', '.join(foreign)}; nothing was applied"
         )
-    images = known_images(session)
+    around = known(session)
     applied: dict[str, str] = {}
     for job in imported.jobs:
         (document,) = find([str(_path(folder, job))])
-        checked = check(document, images)
+        checked = check(document, around)
         if not checked.ok:
             print_findings([checked], err=True)
             applied[job.name] = "refused"
