@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -52,8 +54,25 @@ def open_interface(
     for needed, work in ((tour, start_examples), (child, watch_child)):
         if needed is not None:
             threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=watch_terminal, args=(left, child), daemon=True).start()
     code = app.run()
     left.set()
     if child is not None and child.died():
         raise child.obituary()
     return code or 0
+
+
+def watch_terminal(left: threading.Event, child: Child | None) -> None:
+    """End at once when the terminal goes away, and a daemon that is ours in order. Blocks.
+
+    There need not be a signal: only a session's first process gets one. Leaving as one does by a key would paint, and
+    wait for ever for the thread that writes to the terminal, which is gone too. What was typed is on disk.
+    """
+    terminal = select.poll()
+    terminal.register(sys.stdin.fileno(), 0)  # no event but that it is gone
+    terminal.poll()
+    if left.is_set():
+        return
+    if child is not None:
+        child.process.terminate()
+    os._exit(128 + signal.SIGHUP)

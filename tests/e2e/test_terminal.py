@@ -103,3 +103,30 @@ def test_from_the_start_to_a_failure_that_is_retried(folder: Path, columns: int,
         terminal.until(lambda t: "left with 0" in t, 40)
     finally:
         terminal.close()
+
+
+@pytest.mark.parametrize("command", ["exec {up}", "sh -c 'trap : HUP; {up}; true'"])
+def test_a_terminal_that_is_closed_leaves_nothing_behind(folder: Path, command: str) -> None:
+    data = folder / "d"
+    terminal = Terminal(folder / "tmux", command.format(up=f"{sys.executable} -m khantui up --data {data}"), 80, 24)
+    try:
+        terminal.until(lambda t: "Runs" in t, READY)
+    finally:
+        terminal.close()
+    deadline = time.monotonic() + 30
+    while left := _of(data):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def _of(data: Path) -> list[str]:
+    """The command lines of what runs for a data folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if str(data) in line:
+            found.append(line)
+    return found

@@ -16,6 +16,8 @@ from tests.s3_fixture import pytest_collection_finish, pytest_sessionfinish, s3_
 
 __all__ = ["pytest_collection_finish", "pytest_sessionfinish", "s3_binary"]
 
+WAITING = 600  # seconds that a test may wait for those that kill parts of the cluster, or until it may
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = ""
@@ -24,8 +26,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     elif shutil.which("kubectl") is None:
         missing = "kubectl is not installed"
     for item in items:
-        if item.get_closest_marker("kubernetes") and missing:
+        if not item.get_closest_marker("kubernetes"):
+            continue
+        if missing:
             item.add_marker(pytest.mark.skip(reason=missing))
+        own = item.get_closest_marker("timeout")
+        limit = own.args[0] if own else 120
+        item.add_marker(pytest.mark.timeout(limit + WAITING), append=False)
+
+
+@pytest.fixture(autouse=True)
+def peace(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No part of the cluster is killed during a test, but by those whose purpose that is: they wait for all others."""
+    if request.node.get_closest_marker("faults"):
+        yield
+    else:
+        with Cluster("").calm():
+            yield
 
 
 @pytest.fixture(scope="session")

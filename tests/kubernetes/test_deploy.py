@@ -45,7 +45,7 @@ print(json.dumps({"made": made, "failed": failed, "longest": longest, "said": sa
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """A small cluster's, on volumes as the cluster makes them, whoever owns those at first."""
     name = f"khantui-small-{secrets.token_hex(3)}"
-    with installed("hostpath", name, tmp_path_factory.mktemp("small"), 1) as installation:
+    with Cluster("").calm(), installed("hostpath", name, tmp_path_factory.mktemp("small"), 1) as installation:
         yield installation
 
 

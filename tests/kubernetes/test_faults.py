@@ -56,6 +56,7 @@ def test_the_daemon_is_killed_at_random_moments(chain: Daemon, census: Census, c
         check(chain, census, run_id)
 
 
+@pytest.mark.faults
 def test_the_api_server_is_killed_and_comes_back(chain: Daemon, census: Census, confined: Cluster) -> None:
     chance = random.Random(3)
     with confined.faults() as faults:
@@ -69,6 +70,7 @@ def test_the_api_server_is_killed_and_comes_back(chain: Daemon, census: Census, 
             check(chain, census, run_id)
 
 
+@pytest.mark.faults
 def test_the_kubelet_is_killed_and_comes_back(chain: Daemon, census: Census, confined: Cluster) -> None:
     chance = random.Random(4)
     with confined.faults() as faults:
@@ -82,6 +84,7 @@ def test_the_kubelet_is_killed_and_comes_back(chain: Daemon, census: Census, con
             check(chain, census, run_id)
 
 
+@pytest.mark.faults
 def test_everything_is_killed_at_once(chain: Daemon, census: Census, confined: Cluster) -> None:
     with confined.faults() as faults:
         run_id = chain.run("chain")

@@ -143,6 +143,7 @@ async def test_a_line_that_died_silently_is_noticed(kube: Kube, relayed: tuple[K
         await follower.until_told("silent-1")
 
 
+@pytest.mark.faults
 @pytest.mark.slow
 async def test_a_version_that_is_gone_is_listed_anew(kube: Kube, relayed: tuple[Kube, Relay], cluster: Cluster) -> None:
     other, relay = relayed
@@ -173,6 +174,7 @@ async def test_everything_is_listed_again_now_and_then(kube: Kube) -> None:
         assert follower.told("resync-1") == [False]
 
 
+@pytest.mark.faults
 @pytest.mark.slow
 async def test_the_api_server_is_killed_and_comes_back(kube: Kube, cluster: Cluster) -> None:
     async with following(kube, "kill") as follower:

@@ -210,6 +210,7 @@ def test_a_follower_that_is_killed_again_and_again(cluster: Cluster, tmp_path: P
     assert numbered(tmp_path) == list(range(1, 6001))
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("part", ["kube-apiserver", "kubelet"])
 def test_parts_of_the_cluster_that_are_killed(cluster: Cluster, tmp_path: Path, part: str) -> None:
     with cluster.faults() as faults:
