@@ -113,6 +113,19 @@ def _backfill(app: KhantuiApp, command: str, rest: str) -> None:
     app.start_backfill(rest)
 
 
+def _forecast(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
+    from datetime import UTC, datetime
+
+    from khantui.screens.forecast import Forecast
+
+    try:
+        since = datetime.fromisoformat(rest) if rest else None
+    except ValueError:
+        app.notify(f"from when? {rest!r} is no time: 2026-11-23T06:00", severity="warning", markup=False)
+        return None
+    return Forecast(command, since.replace(tzinfo=UTC) if since is not None and since.tzinfo is None else since)
+
+
 def _pulse(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
     from khantui.screens.pulse import Pulse
 
@@ -189,6 +202,7 @@ COMMANDS: dict[str, Open] = {
     "pipeline": _pipeline,
     "schedules": _schedules,
     "schedule": _schedule,
+    "forecast": _forecast,
     "pulse": _pulse,
     "grid": _grid,
     "run": _run,

@@ -31,7 +31,7 @@ def chart(view: ForecastView, zone: tzinfo, columns: int = 100) -> list[Line]:
         day = local.date()
         crowded = bool(view.places) and slot.stages > view.places
         numbers = f"{slot.starts or '':>6} {slot.runs or '':>6} {slot.stages or '':>7}  "
-        lines.append([(pad(head, 11), "faint"), (numbers, ""), (_bar(slot.stages, most, space), _role(crowded))])
+        lines.append([(pad(head, 11), "faint"), (numbers, ""), (bar(slot.stages, most, space), _role(crowded))])
     return lines
 
 
@@ -60,7 +60,8 @@ def about(view: ForecastView, zone: tzinfo) -> Iterator[Line]:
         yield [(f"~ too often to count all of it: {_some(view.cut)}", "faint")]
 
 
-def _bar(value: int, most: int, space: int) -> str:
+def bar(value: int, most: int, space: int) -> str:
+    """A bar for `value`, where `most` takes all of `space` columns; what is not nothing is seen."""
     eighths = value * space * 8 // most if most else 0
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip() or ("▏" if value else "")
 
