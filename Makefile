@@ -25,7 +25,7 @@ up: $(SYNCED)  ## start Khantui here, with the example pipelines (ARGS="--data D
 test: $(SYNCED)  ## every test that this machine can run (ARGS="-k …" is passed on)
 	-@$(RUN) python -m backend.store.server_binary  # built beforehand, where it must be: tests have time limits
 	-@$(RUN) python -m tests.s3_fixture
-	$(RUN) pytest -n 2 --dist loadfile -m "not kubernetes" $(ARGS)
+	$(RUN) pytest -n 2 --dist loadfile -m "not kubernetes and not long" $(ARGS)
 
 test-unit: $(SYNCED)  ## the fast tests alone
 	$(RUN) pytest -n 2 -m "not slow" tests/unit $(ARGS)

@@ -266,6 +266,7 @@ async def test_more_disk_than_it_may_use(bench: Bench) -> None:
     assert seen.message.startswith("evicted: Pod ephemeral local storage usage exceeds the total limit")
 
 
+@pytest.mark.long
 @pytest.mark.faults
 @pytest.mark.slow
 @pytest.mark.timeout(240)

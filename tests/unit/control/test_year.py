@@ -183,6 +183,7 @@ async def test_a_month_and_many_deaths() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 async def test_a_year_of_500_schedules_in_12_zones_and_200_deaths() -> None:
     ticks, runs = await a_year(number=500, days=365, kills=200, seed=2)
