@@ -149,6 +149,7 @@ async def grown(folder: Path) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.long  # and a quiet machine: what is written must be read before it is put aside twice
 async def test_logs_that_the_node_puts_aside(cluster: Cluster, kube: Kube, tmp_path: Path) -> None:
     """The kubelet looks every ten seconds for logs of more than 10 MiB, and begins new files for them."""
     text = "x" * 1000

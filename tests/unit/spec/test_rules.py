@@ -19,6 +19,7 @@ AROUND = Surroundings(
     code={"clean.py": 10, "sql/x.sql": 10},
     others={"regions": Other(("table",), {"load": Stage(image="shell", script="true", outputs={"table": "table"})})},
     accounts=("analytics",),
+    channels=frozenset({"oncall"}),
     executor="sandbox",
 )
 SECRET = "AKIA" + "ABCDEFGHIJKLMNOP"  # shaped like a key, and none
@@ -171,6 +172,8 @@ CASES = [
          {"parameters": {"x": {"default": ""}}, "environment": {"X": "${parameters.x}"}}, "$.parameters.x", "default"),
     Case("unknown-account", {"service_account": "analytisc"}, {"service_account": "analytics"},
          "$.service_account", "did you mean 'analytics'"),
+    Case("unknown-channel", {"notify": {"failed": ["oncal"]}}, {"notify": {"failed": ["oncall"]}}, "$.notify.failed[0]",
+         "no channel 'oncal'.*did you mean 'oncall'"),
     Case("kubernetes-ignored", {"stages.a.kubernetes": {"priority_class": "high"}}, {}, "$.stages.a.kubernetes",
          "takes no notice"),
     Case("bad-kubernetes", {"kubernetes": {"node_selector": {"disk": "fast ssd"}}},
