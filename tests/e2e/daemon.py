@@ -35,7 +35,9 @@ class Daemon:
         errors.close()
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line.startswith("ready "), (self.folder / "stderr").read_text()
+        if not line.startswith("ready "):
+            self.kill()
+            raise AssertionError((self.folder / "stderr").read_text())
         return line.removeprefix("ready ").strip()
 
     def kill(self) -> None:

@@ -99,14 +99,16 @@ class Faults:
 @contextmanager
 def namespace(name: str, labels: dict[str, str] | None = None) -> Iterator[Cluster]:
     """A namespace for as long as this lasts."""
-    kubectl("create", "namespace", name)
     try:
-        for key, value in (labels or {}).items():
-            kubectl("label", "namespace", name, f"{key}={value}")
-        end = time.monotonic() + 30
-        while not kubectl("-n", name, "get", "serviceaccount", "default", "--ignore-not-found"):
-            assert time.monotonic() < end, "the namespace has no default service account"
-            time.sleep(0.1)
+        with _held(fcntl.LOCK_SH):
+            kubectl("create", "namespace", name)
+            for key, value in (labels or {}).items():
+                kubectl("label", "namespace", name, f"{key}={value}")
+            end = time.monotonic() + 60
+            while not kubectl("-n", name, "get", "serviceaccount", "default", "--ignore-not-found"):
+                assert time.monotonic() < end, "the namespace has no default service account"
+                time.sleep(0.1)
         yield Cluster(name)
     finally:
-        kubectl("delete", "namespace", name, "--wait=false")
+        with _held(fcntl.LOCK_SH):
+            kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")

@@ -82,7 +82,7 @@ def test_what_the_network_needs_is_handed_over_as_secrets(
     assert "find-links" not in pip
     assert 'CAInfo "/run/secrets/certificates"' in apt
     assert "proxy.example" in apt
-    given = type("Given", (), {"flags": "--network host", "base": "debian:12", "version": "1"})
+    given = type("Given", (), {"flags": "--network host", "base": "debian:12", "version": "1", "registry": "r"})
     argv = build._build("podman", "shell", "r/khantui-shell:1", tmp_path, given, secrets)
     assert argv[:4] == ["podman", "build", "--network", "host"]
     assert f"id=pip,src={secrets['pip']}" in argv
