@@ -30,6 +30,12 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def stands(text: str) -> bool:
+    """Whether the box around the log is whole: more than 20 rows between its sides, each as wide as the terminal."""
+    framed = [row for row in text.split("\n") if row.startswith("│")]
+    return len(framed) > 20 and all((row[-1], width(row)) == ("│", 100) for row in framed)
+
+
 def test_the_frame_stands_and_the_terminal_is_left_as_it_was(folder: Path) -> None:
     data = folder / "d"
     terminal = Terminal(folder / "tmux", f"{sys.executable} -m khantui up --data {data}; sleep 60", 100, 30)
@@ -46,13 +52,9 @@ def test_the_frame_stands_and_the_terminal_is_left_as_it_was(folder: Path) -> No
         terminal.until(lambda t: "log · all stages · 32 lines" in t and "the last of them" in t)
         for keys in (["f"], ["1"], ["w"], ["0"], ["t"], ["w"], ["1"]):
             terminal.press(*keys)
-            text = terminal.until(lambda t: "archived" in t)
-            rows = text.split("\n")
+            # A picture taken in the middle of a paint is torn: the frame must come to stand, whatever the machine does.
+            text = terminal.until(lambda t: "archived" in t and stands(t))
             assert "not markup" in text or "the last of them" in text or "xxxx" in text
-            framed = [row for row in rows if row.startswith("│")]
-            assert len(framed) > 20
-            for row in framed:
-                assert (row[-1], width(row)) == ("│", 100), row
         assert terminal.ask("#{pane_title}") == title
         assert terminal.ask("#{alternate_on}") == "1"
     finally:
