@@ -111,7 +111,7 @@ async def test_a_quota_that_is_used_up(bench: Bench) -> None:
 
 
 async def test_a_quota_for_jobs_is_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backend.executors.kubernetes.executor.FULL", 0.2)
+    monkeypatch.setattr("backend.executors.kubernetes.acting.FULL", 0.2)
     with made(bench.cluster, "ResourceQuota", "jobs", spec={"hard": {"count/jobs.batch": "0"}}):
         spec = bench.spec("true")
         starting = asyncio.create_task(bench.executor.ensure(spec))

@@ -11,32 +11,28 @@ import asyncio
 import logging
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 from backend.clock import Clock
 from backend.errors import (
-    ClusterConflict,
     ClusterError,
-    ClusterRefused,
-    ClusterUnavailable,
-    ExecutorError,
-    ObjectExists,
     ObjectMissing,
 )
 from backend.executors.base import AttemptKey, AttemptSpec, HeldImage, Observation
-from backend.executors.kubernetes import names, words
+from backend.executors.kubernetes import acting, names
 from backend.executors.kubernetes.capacity import Capacity
+from backend.executors.kubernetes.following import Following
 from backend.executors.kubernetes.gathering import gather, gathered
 from backend.executors.kubernetes.manifest import job
 from backend.executors.kubernetes.node_images import NodeImages
-from backend.executors.kubernetes.objects import Event, Job, Pod
+from backend.executors.kubernetes.objects import Job
 from backend.executors.kubernetes.reading import Ended, Need, Runs, Unknown, Waits, read
 from backend.executors.kubernetes.settings import Settings, SharedVolume
 from backend.executors.kubernetes.tracking import Seen, Tracked
-from backend.kube import EVENTS, JOBS, PODS, Change, Informer, Kube
+from backend.kube import JOBS, Kube
 from backend.layout import Layout
 from backend.run.state import Reason
 from backend.spec.images import IMAGES, Image, without_container
@@ -48,9 +44,7 @@ FORCE = 20.0  # seconds beyond the grace after which a pod that does not end is 
 LAG = 5.0  # seconds that news of a pod may come later than those of its Job
 UNHEARD = 60.0  # seconds after which one asks for a Job that was made and never heard of again
 PATIENCE = 3.0  # seconds that the cluster may be slow without anybody hearing of it
-FULL = 10.0  # seconds between two tries where a quota has no room for a Job
 _LATE = timedelta(seconds=3)  # what ended longer ago than that ended when the cluster says, not just now
-_LONGEST_PAUSE = 10.0
 
 
 class Logs(Protocol):
@@ -93,11 +87,9 @@ class KubernetesExecutor:
         self._capacity = Capacity(kube)
         self._node_images = NodeImages(kube)
         self._tracked: dict[str, Tracked] = {}  # by the Job's name
-        self._seen: dict[str, Seen] = {}  # by the Job's name
+        self._cluster = Following(kube, settings.instance, self, self._spawn)
         self._said: list[Observation] = []
         self._news = asyncio.Event()
-        self._synced = asyncio.Event()
-        self._informers: tuple[Informer[Any], ...] = ()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def missing_tools(self) -> dict[str, str]:
@@ -108,7 +100,7 @@ class KubernetesExecutor:
 
     async def observe(self) -> AsyncIterator[list[Observation]]:
         """What is, as it changes. The cluster is watched for as long as somebody listens."""
-        self._spawn(self._watch())
+        self._spawn(self._cluster.run())
         try:
             while True:
                 await self._news.wait()
@@ -127,7 +119,7 @@ class KubernetesExecutor:
             self._say(tracked.ended)
         if tracked.over or tracked.making:
             return
-        seen = self._seen.get(tracked.name)
+        seen = self._cluster.known(tracked.name)
         if tracked.made or (seen is not None and not seen.nothing):
             tracked.made = True
             self._look(tracked)
@@ -142,11 +134,11 @@ class KubernetesExecutor:
     async def _until_synced(self, key: AttemptKey) -> None:
         """Wait until the cluster is followed; while it is away, that is what the attempt waits for."""
         try:
-            await asyncio.wait_for(self._synced.wait(), PATIENCE)
+            await asyncio.wait_for(self._cluster.synced.wait(), PATIENCE)
         except TimeoutError:
-            why = next((t for informer in self._informers if (t := informer.trouble)), "it is slow to answer")
+            why = self._cluster.trouble or "it is slow to answer"
             self._say(Observation(key, "waiting", self._clock.now(), message=f"waits for the cluster: {why}"))
-            await self._synced.wait()
+            await self._cluster.synced.wait()
 
     async def cancel(self, key: AttemptKey, grace: float = 10.0) -> None:
         """Ask the attempt to end, and make it."""
@@ -165,15 +157,15 @@ class KubernetesExecutor:
         self._spawn(self._delete_forgotten(names.job_name(key)))
 
     async def _delete_forgotten(self, name: str) -> None:
-        await self._synced.wait()
-        seen = self._seen.get(name)
+        await self._cluster.synced.wait()
+        seen = self._cluster.known(name)
         if seen is not None and seen.job is not None:
-            await self._insist(lambda: self.kube.delete(JOBS, name))
+            await acting.delete(self.kube, name)
 
     async def sweep(self, active: Collection[str]) -> None:
         """Delete what an earlier daemon left of runs that are not `active`."""
-        await self._synced.wait()
-        for seen in tuple(self._seen.values()):
+        await self._cluster.synced.wait()
+        for seen in self._cluster.all():
             key = names.key_of(seen.job.metadata.annotations) if seen.job else None
             if key is not None and key.run not in active:
                 log.info("what is left of %s is deleted", key)
@@ -195,80 +187,27 @@ class KubernetesExecutor:
         await self._logs.close()
         await self.kube.close()
 
-    # following the cluster
+    # what the cluster says
 
-    async def _watch(self) -> None:
-        """Keep up with Jobs and pods, and with warnings about them."""
-        selector = names.selector(self.settings.instance)
-        jobs = Informer(self.kube, JOBS, Job, labels=selector)
-        pods = Informer(self.kube, PODS, Pod, labels=selector)
-        # warnings have no labels: those about others are dropped as they come
-        events = Informer(self.kube, EVENTS, Event, fields="type=Warning", keep=lambda e: self._about(e) is not None)
-        self._informers = (jobs, pods)
-        for informer in self._informers:
-            self._spawn(informer.run())
-        await jobs.synced.wait()
-        await pods.synced.wait()
-        self._take(jobs, self._job_changed)
-        self._take(pods, self._pod_changed)
-        self._synced.set()
-        self._spawn(events.run())
-        self._take(events, self._warned)
+    def cares(self, name: str) -> bool:
+        """See Heeds."""
+        return name in self._tracked
 
-    def _take(self, informer: Informer[Any], heed: Callable[[Change[Any]], None]) -> None:
-        """Heed all that was listed now, and every change from now on as it comes."""
-        for item in informer.objects.values():
-            heed(Change(item))
+    def changed(self, name: str) -> None:
+        """See Heeds."""
+        tracked = self._tracked[name]
+        tracked.made = True
+        self._look(tracked)
 
-        async def follow() -> None:
-            async for changes in informer.changes():
-                for change in changes:
-                    heed(change)
-
-        self._spawn(follow())
-
-    def _job_changed(self, change: Change[Job]) -> None:
-        name = change.object.metadata.name
-        seen = self._seen.setdefault(name, Seen())
-        seen.job = None if change.gone else change.object
-        seen.known = True
-        self._changed(name, seen)
-
-    def _pod_changed(self, change: Change[Pod]) -> None:
-        name = change.object.metadata.labels.get(names.JOB_NAME, "")
-        seen = self._seen.setdefault(name, Seen())
-        if change.gone:
-            seen.is_gone(change.object)
-        else:
-            seen.is_pod(change.object)
-        self._changed(name, seen)
-
-    def _changed(self, name: str, seen: Seen) -> None:
-        if (tracked := self._tracked.get(name)) is not None:
-            tracked.made = True
-            self._look(tracked)
-        elif seen.nothing:
-            self._seen.pop(name, None)
-
-    def _warned(self, change: Change[Event]) -> None:
-        name = self._about(change.object)
-        if name is None or change.gone:
-            return
-        self._seen.setdefault(name, Seen()).warnings[change.object.metadata.uid] = change.object
-        if (tracked := self._tracked.get(name)) is not None:
-            self._look(tracked)
-
-    def _about(self, event: Event) -> str | None:
-        """The Job that a warning is about, if it is one of ours."""
-        of = event.involved_object
-        name = of.name if of.kind == "Job" else of.name.rpartition("-")[0]
-        return name if name in self._tracked or name in self._seen else None
+    def warned(self, name: str) -> None:
+        """See Heeds."""
+        self._look(self._tracked[name])
 
     # judging an attempt
 
     def _look(self, tracked: Tracked) -> None:
         """Find out where it is, and say so."""
-        seen = self._seen.setdefault(tracked.name, Seen())
+        seen = self._cluster.of(tracked.name)
         if tracked.over or not tracked.made:
             return
         reading = read(tracked.facts(seen, self._capacity.most))
@@ -351,7 +290,7 @@ class KubernetesExecutor:
         self._spawn(self._say_ended(tracked, ended))
 
     async def _say_ended(self, tracked: Tracked, ended: Ended) -> None:
-        seen = self._seen.get(tracked.name)
+        seen = self._cluster.known(tracked.name)
         if seen is not None and seen.last is not None and ended.containers:
             await self._logs.finish(tracked.key, seen.last.metadata.name, ended.containers)
         reason, message = ended.reason, ended.message
@@ -372,10 +311,14 @@ class KubernetesExecutor:
     async def _make(self, tracked: Tracked, spec: AttemptSpec) -> None:
         """Make its Job, however long the cluster is away. Raises ExecutorError."""
         manifest = job(spec, self.settings, self._images)
+
+        def waits(message: str) -> None:
+            self._say(Observation(tracked.key, "waiting", self._clock.now(), message=message))
+
         tracked.making = True
         try:
             await self._prepare(spec)
-            if not await self._create(tracked, manifest):
+            if not await acting.create(self.kube, manifest, lambda: not tracked.cancelled, waits):
                 self._conclude(tracked, Ended(Reason.CANCELLED, "cancelled"))
                 return
         finally:
@@ -384,7 +327,7 @@ class KubernetesExecutor:
         self._mark(spec.key).touch()
         if tracked.cancelled:
             self._spawn(self._end(tracked, 0.0))
-        elif not self._seen.setdefault(tracked.name, Seen()).known:
+        elif not self._cluster.of(tracked.name).known:
             tracked.alarm = asyncio.get_running_loop().call_later(UNHEARD, self._spawn_check, tracked)
 
     def _spawn_check(self, tracked: Tracked) -> None:
@@ -400,31 +343,6 @@ class KubernetesExecutor:
         except ClusterError as error:
             log.warning("%s: %s", tracked.key, error.message)
             tracked.alarm = asyncio.get_running_loop().call_later(UNHEARD, self._spawn_check, tracked)
-
-    async def _create(self, tracked: Tracked, manifest: dict[str, Any]) -> bool:
-        """Whether it is there now; False if it was cancelled before. Raises ExecutorError."""
-        pause = 0.1
-        while not tracked.cancelled:
-            try:
-                await self.kube.create(JOBS, manifest, Job)
-                return True
-            except ObjectExists:
-                return True
-            except ClusterUnavailable as error:
-                log.warning("%s: %s; again in %.1f s", tracked.key, error.message, pause)
-                message = f"waits for the cluster: {error.message}"
-                self._say(Observation(tracked.key, "waiting", self._clock.now(), message=message))
-                await asyncio.sleep(max(pause, error.retry_after))
-                pause = min(pause * 2, _LONGEST_PAUSE)
-            except ClusterRefused as error:
-                message = words.quota(error.message)
-                if not message:
-                    raise ExecutorError(error.message, hint=error.hint) from error
-                self._say(Observation(tracked.key, "waiting", self._clock.now(), message=message))
-                await asyncio.sleep(FULL)
-            except ClusterError as error:
-                raise ExecutorError(error.message, hint=error.hint) from error
-        return False
 
     async def _prepare(self, spec: AttemptSpec) -> None:
         """Make the folders that its pod is to see; the kubelet would make them its own."""
@@ -444,8 +362,8 @@ class KubernetesExecutor:
 
     async def _end(self, tracked: Tracked, grace: float) -> None:
         """End a cancelled attempt, wherever it is."""
-        await self._synced.wait()
-        seen = self._seen.setdefault(tracked.name, Seen())
+        await self._cluster.synced.wait()
+        seen = self._cluster.of(tracked.name)
         if tracked.over or tracked.making:
             return  # whoever makes its Job looks whether it was cancelled
         if not tracked.made and seen.nothing:
@@ -455,50 +373,22 @@ class KubernetesExecutor:
         pod = next(iter(seen.pods.values()), None)
         if pod is None or pod.status.start_time is None:
             tracked.verdict = Ended(Reason.CANCELLED, "cancelled")
-            await self._delete_job(tracked)
+            await acting.delete_pods_first(self.kube, tracked.name)
         else:
-            # a pod past its deadline is ended by its node like one that is deleted, and stays: its log can be read
-            change = {"spec": {"activeDeadlineSeconds": 1}}
-            await self._insist(lambda: self.kube.patch(PODS, pod.metadata.name, change, Pod))
+            await acting.stop(self.kube, pod)
         await asyncio.sleep(grace + FORCE)
         if not tracked.over:
             await self._force(tracked, seen)
 
     async def _force(self, tracked: Tracked, seen: Seen) -> None:
-        """Its node does not answer: take its pod off the books."""
-        for pod in tuple(seen.pods.values()):
-            log.warning("pod %s does not end: it is deleted without its node's word", pod.metadata.name)
-            uid, name = pod.metadata.uid, pod.metadata.name
-            await self._insist(lambda name=name, uid=uid: self.kube.delete(PODS, name, uid=uid, grace=0))  # type: ignore[misc]
-        await self._delete_job(tracked)
+        await acting.force(self.kube, tracked.name, tuple(seen.pods.values()))
 
     async def _give_up(self, tracked: Tracked, verdict: Ended) -> None:
         """It cannot start: delete its Job, and say so once nothing of it can start any more."""
         if tracked.over or tracked.verdict is not None:
             return
         tracked.verdict = verdict
-        await self._delete_job(tracked)
-
-    async def _delete_job(self, tracked: Tracked) -> None:
-        """Delete its Job, which is gone only when its pod is: until then something of it might still start."""
-        await self._insist(lambda: self.kube.delete(JOBS, tracked.name, first=True))
-
-    async def _insist(self, call: Callable[[], Awaitable[object]]) -> None:
-        """Have it done, however long the cluster is away. What is not there any more needs nothing."""
-        pause = 0.1
-        while True:
-            try:
-                await call()
-                return
-            except (ObjectMissing, ClusterConflict):
-                return
-            except ClusterUnavailable as error:
-                log.warning("%s; again in %.1f s", error.message, pause)
-                await asyncio.sleep(max(pause, error.retry_after))
-                pause = min(pause * 2, _LONGEST_PAUSE)
-            except ClusterError as error:
-                log.error("%s", error.message)
-                return
+        await acting.delete_pods_first(self.kube, tracked.name)
 
     # bookkeeping
 
@@ -529,6 +419,5 @@ class KubernetesExecutor:
         for tracked in self._tracked.values():
             tracked.hush()
         self._tracked.clear()
-        self._seen.clear()
+        self._cluster.clear()
         self._said.clear()
-        self._synced.clear()
