@@ -20,7 +20,6 @@ from backend.run.ids import new_id, short
 from backend.schedule.backfill import MOST_AT_ONCE, Backfill, Steps, closed, moments, steps_of
 from backend.schedule.cron import parse_cron
 from backend.schedule.model import Schedule
-from backend.schedule.zones import zone_of
 from backend.spec.interpolate import Context
 from backend.spec.quantity import duration, show_duration
 from backend.store import keys
@@ -29,6 +28,7 @@ from backend.store.catalogue import Loaded
 from backend.store.codec import decode, encode
 from backend.store.good import good_runs
 from backend.store.records import Command
+from backend.zones import zone_of
 
 SHOWN = 100  # logical times that a preview lists, unless it is asked for more
 LONGEST = 366 * 86400  # seconds of a step

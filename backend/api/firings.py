@@ -20,12 +20,12 @@ from backend.schedule.moments import between, may_fire, since_last, upcoming
 from backend.schedule.preview import Foreseen, foresee, opens
 from backend.schedule.ticks import awake
 from backend.schedule.warn import warnings
-from backend.schedule.zones import zone_of
 from backend.spec.interpolate import Context, InterpolationError, resolve
 from backend.spec.quantity import show_duration
 from backend.store import keys
 from backend.store.catalogue import Loaded
 from backend.store.codec import decode
+from backend.zones import zone_of
 
 AHEAD = 5  # firings that a list shows
 RECENT = 50  # runs that are looked at for how long a good one takes

@@ -25,7 +25,7 @@ from backend.api.wire import (
 )
 from backend.errors import InvalidRequest, NotFound
 from backend.notify.model import Notice
-from backend.run.create import new_run, zone_of
+from backend.run.create import new_run
 from backend.run.ids import new_id
 from backend.run.state import Trigger
 from backend.schedule.check import check
@@ -35,6 +35,7 @@ from backend.store import keys
 from backend.store.base import Condition, Delete, KeyValue, Put
 from backend.store.codec import decode, encode
 from backend.store.records import Latest, create_run, digest
+from backend.zones import zone_of
 
 T = TypeVar("T")
 # what says when a schedule fires

@@ -20,7 +20,6 @@ from backend.run.create import check_parameters, new_run
 from backend.run.ids import new_id
 from backend.run.state import Run, Trigger
 from backend.schedule.backfill import Backfill, closed, has_room, left, made, moments, pick, settled
-from backend.schedule.zones import zone_of
 from backend.store import keys
 from backend.store.base import Batch, Condition, Delete, Put, Store
 from backend.store.catalogue import Catalogue, Loaded
@@ -28,6 +27,7 @@ from backend.store.codec import decode, encode
 from backend.store.feed import Feed, Lost
 from backend.store.good import good_runs
 from backend.store.records import create_run
+from backend.zones import zone_of
 
 log = logging.getLogger(__name__)
 _PAUSE = timedelta(seconds=1)  # after an error of the store

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from backend.clock import Clock
 from backend.errors import InvalidRequest, NotFound
-from backend.run.create import new_run, zone_of
+from backend.run.create import new_run
 from backend.run.ids import new_id, short
 from backend.run.state import Run, Trigger
 from backend.schedule.deadline import deadline_of
@@ -16,6 +16,7 @@ from backend.store.base import Condition, Delete, Put, Store
 from backend.store.catalogue import Catalogue
 from backend.store.codec import decode, encode
 from backend.store.records import create_run
+from backend.zones import zone_of
 
 
 class Firings:

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime, time
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from backend.errors import InvalidRequest
 from backend.run.state import Run, Trigger
 from backend.spec.graph import Plan
 from backend.spec.model import Pipeline
-
-
-def zone_of(name: str) -> ZoneInfo:
-    """The time zone of that IANA name. Raises InvalidRequest."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise InvalidRequest(f"there is no time zone {name!r}", hint="e.g. Europe/Berlin or UTC") from error
+from backend.zones import zone_of
 
 
 def logical_time(text: str, zone: str, now: datetime) -> datetime:

@@ -20,7 +20,7 @@ from backend.schedule.cron import parse_cron
 from backend.schedule.dates import parse_dates
 from backend.schedule.model import Schedule
 from backend.schedule.moments import upcoming
-from backend.schedule.zones import zone_of
+from backend.zones import zone_of
 
 Order = Literal["oldest", "newest"]
 State = Literal["running", "paused", "cancelling", "cancelled", "succeeded", "failed"]

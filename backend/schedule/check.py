@@ -12,8 +12,8 @@ from backend.schedule.deadline import deadline_of
 from backend.schedule.model import Schedule
 from backend.schedule.moments import next_moment
 from backend.schedule.times import next_after
-from backend.schedule.zones import zone_of
 from backend.spec.model import Pipeline
+from backend.zones import zone_of
 
 SHORTEST = 10  # seconds between the firings of `every`
 LONGEST = 366 * 86400  # seconds of any span of a schedule

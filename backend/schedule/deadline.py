@@ -6,8 +6,8 @@ import re
 from datetime import UTC, datetime, time, timedelta
 
 from backend.errors import InvalidRequest
-from backend.schedule.zones import zone_of
 from backend.spec.quantity import duration
+from backend.zones import zone_of
 
 _WALL = re.compile(r"(\d{1,2}):(\d\d)(?:\+(\d{1,3})d)?", re.ASCII)
 

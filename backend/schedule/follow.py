@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from backend.schedule.dates import parse_dates
 from backend.schedule.model import Schedule
 from backend.schedule.ticks import awake
-from backend.schedule.zones import zone_of
+from backend.zones import zone_of
 
 MOST_MET = 100  # dates for which some, but not all, have ended: older ones are forgotten
 _STATES = {"succeeded": ("succeeded",), "failed": ("failed",), "ended": ("succeeded", "failed", "cancelled")}

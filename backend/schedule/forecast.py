@@ -15,7 +15,7 @@ from backend.schedule.dates import parse_dates
 from backend.schedule.model import Schedule
 from backend.schedule.moments import delay, since_last
 from backend.schedule.preview import opens
-from backend.schedule.zones import zone_of
+from backend.zones import zone_of
 
 MOST = 2000  # starts of one schedule: what fires more often is counted so far only
 MOST_IN_ALL = 500_000  # starts beyond which no more schedules are counted

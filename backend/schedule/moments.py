@@ -11,7 +11,7 @@ from backend.schedule.cron import parse_cron
 from backend.schedule.dates import parse_dates
 from backend.schedule.model import Schedule
 from backend.schedule.times import following
-from backend.schedule.zones import quiet, zone_of
+from backend.zones import quiet, zone_of
 
 _NEAR = timedelta(days=2)
 _LONG = timedelta(days=35)

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from backend.schedule.cron import Cron
 from backend.schedule.walk import YEARS, walk
-from backend.schedule.zones import offset_at, plain, quiet
+from backend.zones import offset_at, plain, quiet
 
 _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
 _QUARTER = timedelta(minutes=15)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from backend.schedule.cron import Cron
-from backend.schedule.zones import offset_at
+from backend.zones import offset_at
 
 YEARS = 5  # no match within so many calendar years counts as never
 

@@ -14,7 +14,7 @@ from backend.schedule.model import Schedule
 from backend.schedule.moments import upcoming
 from backend.schedule.times import between
 from backend.schedule.walk import stalls
-from backend.schedule.zones import changes_between, instants, offset_at, zone_of
+from backend.zones import changes_between, instants, offset_at, zone_of
 
 _AHEAD = timedelta(days=400)  # how far clocks are looked at: over each change at least once
 _AROUND = timedelta(hours=26)

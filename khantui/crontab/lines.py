@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from backend.errors import KhanError
 from backend.schedule.cron import parse_cron
-from backend.schedule.zones import zone_of
+from backend.zones import zone_of
 
 _SPACE = " \t\f\v"
 _VARIABLE = re.compile(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from backend.errors import InvalidRequest
 from backend.schedule.cron import kubernetes_problems, parse_cron
 from backend.schedule.times import between, next_after
-from backend.schedule.zones import zone_of
+from backend.zones import zone_of
 
 UTC_ZONE = ZoneInfo("UTC")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from backend.schedule.zones import changes
+from backend.zones import changes
 from tests.unit.schedule.documented import clock_rows
 
 HERE = Path(__file__).parent
