@@ -42,6 +42,7 @@ from backend.layout import Layout
 from backend.logs import LogStore
 from backend.objects import open_bucket
 from backend.spec.images import IMAGES, reference
+from backend.store.access import AccessBook
 from backend.store.catalogue import Catalogue
 from backend.store.embedded import EmbeddedEtcd
 from backend.store.etcd import EtcdStore
@@ -195,6 +196,7 @@ class Daemon:
         self._store = store
         self._feed = Feed(store)
         self._catalogue = Catalogue(store)
+        self._access = AccessBook(store)
         self._logs = logs
         bucket = open_bucket(config.artifacts) if config.artifacts else None
         self._artifacts: ArtifactStore = ObjectStore(bucket, layout) if bucket else FolderStore(layout)
@@ -208,7 +210,9 @@ class Daemon:
             tasks.create_task(self._logs.run())
             await self._feed.started.wait()
             tasks.create_task(self._images.run(self._feed))
+            tasks.create_task(self._access.run(self._feed))
             await self._images.loaded.wait()
+            await self._access.loaded.wait()
             if self._config.role is not Role.API:
                 tasks.create_task(self._leader.run(self._control))
             tasks.create_task(self._serve())
@@ -268,7 +272,8 @@ class Daemon:
             missing=self._executor.missing_tools,
             slots=self._config.slots,
             leader=lambda: self._leader.leads,
-            login=Login(self._config.listening.token_file),
+            access=self._access,
+            login=Login(self._access, self._config.listening.token_file, self._clock),
         )
 
         listening = self._config.listening

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
 
 from msgspec import Struct
@@ -18,6 +19,7 @@ class Listening(Struct, frozen=True):
     cert: Path | None = None  # TLS there
     key: Path | None = None
     token_file: Path | None = None  # what opens it
+    socket_mode: int = 0o600  # who may open the socket at all
     probes: tuple[str, int] | None = None  # /healthz, /readyz and /metrics alone, for whoever asks
 
 
@@ -25,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of it; most are a variable KHANTUI_… where they are not given."""
     group = parser.add_argument_group("where it listens")
     group.add_argument("--socket", type=Path, default=_path("SOCKET"), help="the unix socket (DATA/api.sock)")
+    group.add_argument(
+        "--socket-mode",
+        default=os.environ.get("KHANTUI_SOCKET_MODE", "600"),
+        metavar="MODE",
+        help="who may open it: 660 its group as well, 666 everybody here; they may do what is bound to them (600)",
+    )
     group.add_argument("--port", type=int, help="serve on loopback TCP as well (0: any free port)")
     group.add_argument(
         "--listen",
@@ -56,6 +64,8 @@ def read(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Listenin
         parser.error("--listen needs --token-file FILE: nothing is served to whoever asks")
     if given.listen and not given.tls_cert and not given.insecure_http:
         parser.error("--listen needs --tls-cert and --tls-key; or --insecure-http, where nobody else can listen in")
+    if not re.fullmatch(r"0?6[06][06]", given.socket_mode):
+        parser.error("--socket-mode is 600, 660 or 666")
     return Listening(
         given.socket.absolute() if given.socket else None,
         given.port,
@@ -63,6 +73,7 @@ def read(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Listenin
         given.tls_cert,
         given.tls_key,
         given.token_file,
+        int(given.socket_mode, 8),
         _place(parser, "--probes", given.probes),
     )
 

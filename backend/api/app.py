@@ -11,7 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from backend.access.model import Principal
 from backend.api import (
+    access,
     artifacts,
     backfills,
     channels,
@@ -29,14 +31,16 @@ from backend.api import (
     system,
 )
 from backend.api.call import Answered, Call, answer
-from backend.api.identity import Identity, permit
-from backend.api.operations import OPERATIONS, Handler, Role
+from backend.api.guard import guard
+from backend.api.identity import Identity
+from backend.api.operations import OPERATIONS, Handler, Operation
 from backend.api.services import Services
 from backend.api.wire import API
 from backend.errors import InvalidRequest
 
 # importing them registers their operations
 MODULES = (
+    access,
     artifacts,
     backfills,
     channels,
@@ -60,14 +64,15 @@ def create_app(services: Services) -> Starlette:
         """The OpenAPI document"""
         return answer(openapi.document())
 
-    routes = [_route(services, API + o.path, o.method, o.id, o.handler, o.role, o.query) for o in OPERATIONS]
+    routes = [_route(services, API + o.path, o, checked=True) for o in OPERATIONS]
     outside: list[tuple[str, Handler]] = [
         ("/healthz", system.healthz),
         ("/readyz", system.readyz),
         ("/metrics", system.metrics),
         ("/openapi.json", described),
     ]
-    routes += [_route(services, path, "GET", path[1:], handler, "anyone") for path, handler in outside]
+    for path, handler in outside:
+        routes.append(_route(services, path, Operation(path[1:], "GET", path, "", handler, role="anyone", on="any")))
     return Starlette(routes=_gathered(routes), exception_handlers={HTTPException: problems.handle})
 
 
@@ -83,29 +88,24 @@ def create_probes(services: Services) -> Starlette:
 
         async def endpoint(request: Request, handler: Handler = handler, path: str = path) -> Response:
             host = request.client.host if request.client else ""
-            return await handler(Call(request, services, Identity("probe", host, "viewer"), path[1:]))
+            return await handler(Call(request, services, Identity(Principal("probe"), host), path[1:]))
 
         routes.append(Route(path, endpoint, methods=["GET"]))
     return Starlette(routes=routes)
 
 
-def _route(
-    services: Services,
-    path: str,
-    method: str,
-    name: str,
-    handler: Handler,
-    role: Role,
-    query: Collection[str] | None = None,
-) -> Route:
+def _route(services: Services, path: str, operation: Operation, *, checked: bool = False) -> Route:
+    """Every request comes through here: nothing is answered before it is known who asks, and that they may."""
+    name = operation.id
+
     async def endpoint(request: Request) -> Response:
         began = time.perf_counter()
         try:
-            if query is not None:
-                _check(name, request, query)
-            who = services.login.identify(request)
-            permit(who, name, role)
-            response = await handler(Call(request, services, who, name))
+            if checked:
+                _check(name, request, operation.query)
+            call = Call(request, services, await services.login.identify(request), name)
+            await guard(call, operation)
+            response = await operation.handler(call)
         except Answered as before:
             response = before.response
         except Exception as error:
@@ -114,7 +114,7 @@ def _route(
         services.metrics.seconds.labels(name).observe(time.perf_counter() - began)
         return response
 
-    return Route(path, endpoint, methods=[method], name=name)
+    return Route(path, endpoint, methods=[operation.method], name=name)
 
 
 def _check(name: str, request: Request, query: Collection[str]) -> None:

@@ -82,7 +82,9 @@ async def preview_backfill(call: Call) -> Response:
     )
 
 
-@operation("GET", "/backfills", answer=Page, items=BackfillView, query={**PAGING, "pipeline": "of this pipeline"})
+@operation(
+    "GET", "/backfills", answer=Page, items=BackfillView, query={**PAGING, "pipeline": "of this pipeline"}, on="list"
+)
 async def list_backfills(call: Call) -> Response:
     """Backfills, newest first"""
     found: list[tuple[Backfill, int]] = []
@@ -90,7 +92,7 @@ async def list_backfills(call: Call) -> Response:
     async for page in call.services.store.scan(keys.BACKFILLS):
         revision = page.revision
         every = ((decode(kv.value, Backfill), kv.modified) for kv in page.items)
-        found += [each for each in every if wanted in ("", each[0].pipeline)]
+        found += [each for each in every if wanted in ("", each[0].pipeline) and call.sees(each[0].pipeline)]
     found.sort(key=lambda each: str(each[0].created), reverse=True)
     part = cursor.part(call, found, revision)
     part.items[:] = [_view(*each) for each in part.items]

@@ -11,19 +11,21 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from backend.access.decide import Grant, decide
+from backend.access.model import Role, Target
 from backend.api.identity import Identity
+from backend.api.refusals import refusal
 from backend.api.services import Services
-from backend.errors import Conflict, InvalidRequest, ValueTooLarge
+from backend.errors import Conflict, InvalidRequest, KhanError, ValueTooLarge
 from backend.run.ids import new_id
 from backend.store import keys
-from backend.store.base import Condition, Delete, Put
+from backend.store.base import Condition, Delete, KeyValue, Put
 from backend.store.codec import decode, encode
-from backend.store.records import AuditRecord, record_audit
+from backend.store.records import AuditRecord, PipelineHead, record_audit
 
 T = TypeVar("T")
 
 LARGEST_BODY = 4 << 20
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _INSTANCE = re.compile(r"[a-z][A-Za-z0-9_.-]{0,400}")
 _ENCODER = msgspec.json.Encoder()
 
@@ -52,13 +54,14 @@ class Call:
         self.services = services
         self.who = who
         self.operation = operation
+        self.found: KeyValue | None = None  # the run that the guard has looked up on the way
         self._raw = b""
 
     # what was asked
 
     def name(self, parameter: str = "name") -> str:
         """A name in the path. Raises InvalidRequest for one that cannot be a name."""
-        return self._checked(parameter, _NAME)
+        return self._checked(parameter, keys.NAME)
 
     def instance(self, parameter: str = "stage") -> str:
         """A stage instance's name in the path."""
@@ -115,6 +118,56 @@ class Call:
         """The body as a struct; an empty one is `{}`. Raises what msgspec raises."""
         return msgspec.json.decode(await self.raw() or b"{}", type=kind)
 
+    # what the caller may do
+
+    @property
+    def grants(self) -> tuple[Grant, ...]:
+        """What the caller has been given, as of now: a stream outlives what it was begun with."""
+        return self.services.access.grants(self.who.principal)
+
+    def sees(self, pipeline: str) -> bool:
+        """Whether the caller may know of this pipeline and of all that belongs to it."""
+        return self.sees_all or decide(self.grants, "viewer", self.services.access.target(pipeline)).allowed
+
+    def sees_labelled(self, pipeline: str, labels: dict[str, str]) -> bool:
+        """The same of one whose labels are at hand."""
+        return self.sees_all or decide(self.grants, "viewer", Target(pipeline, labels)).allowed
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether there is no pipeline that the caller may not know of."""
+        return decide(self.grants, "viewer", None).allowed
+
+    @property
+    def edits_all(self) -> bool:
+        """Whether the caller may change every pipeline."""
+        return decide(self.grants, "editor", None).allowed
+
+    async def permit(
+        self,
+        needed: Role,
+        pipeline: str,
+        missing: KhanError | None = None,
+        *,
+        labels: dict[str, str] | None = None,
+    ) -> None:
+        """Whether the caller has a role on a pipeline, which has these labels (or those that it is known to have).
+
+        Raises NotAllowed; or `missing`, or NotFound, where the caller may not even know of the pipeline.
+        """
+        if decide(self.grants, needed, None).allowed:
+            return
+        target = Target(pipeline, labels) if labels is not None else await self._target(pipeline)
+        error = refusal(self.who.principal, self.grants, self.operation, needed, target)
+        if error is not None:
+            raise missing if missing is not None and error.status == 404 else error
+
+    async def _target(self, pipeline: str) -> Target:
+        access = self.services.access
+        if not access.knows(pipeline) and (found := await self.services.store.get(keys.pipeline(pipeline))):
+            access.note(pipeline, decode(found.value, PipelineHead).labels)  # another daemon has just made it
+        return access.target(pipeline)
+
     # what comes of it
 
     async def seen_before(self) -> None:
@@ -170,7 +223,7 @@ class Call:
             return ""
         if len(given) > 200:
             raise InvalidRequest("the Idempotency-Key is longer than 200 characters")
-        text = f"{self.operation}\0{self.request.url.path}\0{given}"
+        text = f"{self.who.principal.subject}\0{self.operation}\0{self.request.url.path}\0{given}"
         return keys.request(hashlib.sha256(text.encode()).hexdigest()[:40])
 
 

@@ -25,7 +25,7 @@ LONGEST = 2000  # characters of one
 SLOWEST = 24 * 3600  # seconds between two messages
 
 
-@operation("GET", "/channels", answer=Page, items=ChannelView, query=PAGING)
+@operation("GET", "/channels", answer=Page, items=ChannelView, query=PAGING, on="any")
 async def list_channels(call: Call) -> Response:
     """Where notifications can go, and how telling goes"""
     states = {name: delivery async for name, delivery in deliveries(call.services.store)}
@@ -39,7 +39,7 @@ async def list_channels(call: Call) -> Response:
     return answer(cursor.part(call, found, revision))
 
 
-@operation("GET", "/channels/{name}", answer=ChannelView)
+@operation("GET", "/channels/{name}", answer=ChannelView, on="any")
 async def get_channel(call: Call) -> Response:
     """One channel"""
     kv = await _find(call)
@@ -87,7 +87,7 @@ async def delete_channel(call: Call) -> Response:
     return Response(status_code=204)
 
 
-@operation("POST", "/channels/{name}/test", answer=ChannelTest, role="operator")
+@operation("POST", "/channels/{name}/test", answer=ChannelTest, role="operator", on="any")
 async def test_channel(call: Call) -> Response:
     """Send a test message now; the answer is what each service said"""
     channel = decode((await _find(call)).value, Channel)

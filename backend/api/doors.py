@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import struct
 import tempfile
 from collections.abc import Sequence
 from enum import StrEnum
@@ -19,6 +20,7 @@ from backend.listening import Listening
 
 LONGEST = 100  # bytes of a socket's path; Linux takes 107
 SCOPE = "khantui.way"  # where a request's scope says it
+PEER = "khantui.peer"  # and there which user has connected to the unix socket: the uid
 
 
 class Way(StrEnum):
@@ -64,7 +66,7 @@ def open_doors(path: Path, listening: Listening) -> Sequence[Door]:
     doors: list[Door] = []
     try:
         context = server_context(listening.cert, listening.key) if listening.cert and listening.key else None
-        doors.append(Door(Way.UNIX, _unix(path), f"unix://{path}", path=path))
+        doors.append(Door(Way.UNIX, _unix(path, listening.socket_mode), f"unix://{path}", path=path))
         if listening.port is not None:
             doors.append(_tcp(Way.LOOPBACK, "127.0.0.1", listening.port))
         if listening.remote is not None:
@@ -112,10 +114,19 @@ def _context(cert: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
-def _unix(path: Path) -> socket.socket:
-    """A listening socket that only its owner can open. One that is left over is taken away."""
+def peer(connection: socket.socket) -> int | None:
+    """Which user is at the other end of a unix socket, as the kernel has noted when it was connected: the uid."""
+    try:
+        packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    except OSError:
+        return None
+    return int(struct.unpack("3i", packed)[1])
+
+
+def _unix(path: Path, mode: int) -> socket.socket:
+    """A listening socket that those can open whom `mode` lets. One that is left over is taken away."""
     listener = socket.socket(socket.AF_UNIX)
-    mask = os.umask(0o177)
+    mask = os.umask(0o777 & ~mode)
     try:
         short = _short(path)
         if _answers(short):

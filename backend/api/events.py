@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from backend.api.call import Call
 from backend.api.operations import operation
+from backend.api.sight import Sight
 from backend.api.views import run_view
 from backend.api.wire import EventView
 from backend.errors import InvalidRequest, StoreCompacted
@@ -32,6 +33,7 @@ BEAT = 15.0  # seconds of silence after which a sign of life is sent
         "kind": "only of this kind; may be given several times",
     },
     media="text/event-stream",
+    on="list",
 )
 async def stream_events(call: Call) -> Response:
     """Changes as they happen, as server-sent events; each one's id is its revision"""
@@ -62,6 +64,7 @@ async def _events(call: Call, subscription: Subscription) -> AsyncIterator[bytes
     streams, revision = call.services.metrics.streams, call.services.feed.revision
     streams.inc()
     waiting: asyncio.Task[Batch] | None = None
+    sight = Sight(call)
     try:
         yield b": hello\n\n"
         while True:
@@ -72,7 +75,7 @@ async def _events(call: Call, subscription: Subscription) -> AsyncIterator[bytes
                 continue
             batch, waiting = waiting.result(), None
             revision = batch.revision
-            yield b"".join(_written(event) for change in batch.changes if (event := _event(change)))
+            yield b"".join([_written(_event(change)) for change in batch.changes if await sight.shows(change)])
     except Lost:
         yield _written(EventView(revision, "relist", "", None))
     finally:
@@ -99,7 +102,7 @@ _SINGULAR: dict[str, Literal["stage", "pipeline", "schedule", "backfill", "comma
 }
 
 
-def _event(change: Change) -> EventView | None:
+def _event(change: Change) -> EventView:
     kind, _, rest = change.key.partition("/")
     if kind == "runs":
         run_id = keys.run_of(change.key)

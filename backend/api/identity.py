@@ -1,87 +1,119 @@
-"""Who asks. One place, so that real authentication replaces it as a whole.
+"""Who asks. The one place where callers are told apart, whatever door they have come through.
 
-The unix socket's permission (0600) is the login: whoever can connect is the daemon's own user, or root. On loopback TCP
-the same holds: the kernel says which user the other end belongs to, and browsers of other sites are kept out. From
-other machines it takes the token.
+The unix socket and loopback TCP: the kernel says which user the other end belongs to. The daemon's own user, and root,
+may do everything; others have what is bound to `user:unix:LOGIN` and the groups of that login. From other machines, and
+where one is shown elsewhere, a token says who it is.
 """
 
 from __future__ import annotations
 
 import getpass
+import grp
+import hashlib
 import hmac
 import os
+import pwd
+from functools import lru_cache
 from pathlib import Path
 
 from msgspec import Struct
 from starlette.requests import Request
 
-from backend.api.doors import SCOPE, Way
-from backend.api.operations import ROLES, Role
+from backend.access.model import Principal
+from backend.api.doors import PEER, SCOPE, Way
+from backend.clock import Clock, SystemClock
 from backend.errors import KhanError, NotAllowed, NotAuthenticated
+from backend.store.access import AccessBook
 
 _HOSTS = frozenset(("localhost", "127.0.0.1", "[::1]", "khantui", ""))
+# what proxies add: behind one, everybody would come from this machine
+_PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via", "x-goog-iap-jwt-assertion")
 SHORTEST = 16  # bytes of a token
+PREFIX = "khan_"  # of the text of API tokens
 
 
 class Identity(Struct, frozen=True):
-    """Who asks, from where, and in which role. Whoever is let in here owns the daemon, and may do everything."""
+    """Who asks, and from where."""
 
-    name: str
-    origin: str
-    role: Role = "admin"
+    principal: Principal
+    origin: str  # "unix", or an address
 
-    def may(self, role: Role) -> bool:
-        """Whether what asks for `role` is allowed."""
-        return ROLES.index(self.role) >= ROLES.index(role)
-
-
-def permit(who: Identity, operation: str, role: Role) -> None:
-    """The one check of what a role may do. Raises NotAllowed."""
-    if not who.may(role):
-        raise NotAllowed(
-            f"{operation} is for the role {role} and above; {who.name} has the role {who.role}",
-            hint="whoever runs this daemon gives roles",
-        )
+    @property
+    def name(self) -> str:
+        """As journals and lists name them."""
+        who = self.principal
+        return f"token:{who.name}" if who.kind == "token" and not who.owner else who.name
 
 
 class Login:
-    """Lets in whoever may come in by the door that he has come to."""
+    """Lets in whoever may come in by the door that they have come to."""
 
-    def __init__(self, token_file: Path | None = None) -> None:
-        """`token_file`: holds the token for requests from other machines; without it there are none."""
+    def __init__(self, access: AccessBook, token_file: Path | None = None, clock: Clock | None = None) -> None:
+        """`token_file`: holds a token that may do everything; without it there are only those of `access`."""
+        self._access = access
+        self._clock = clock or SystemClock()
         self._file = token_file
         self._token = b""
         self._read = 0  # the file's time of change when it was read
         if token_file is not None:
             self._refresh(token_file)
 
-    def identify(self, request: Request) -> Identity:
+    async def identify(self, request: Request) -> Identity:
         """Who asks. Raises NotAllowed, NotAuthenticated."""
-        name = request.headers.get("x-khan-user", "")[:64]
-        shown = "".join(c for c in name if c.isprintable())
-        client = request.client
         way = request.scope.get(SCOPE)
-        if way is Way.UNIX:
-            return Identity(shown or _own_name(), "unix")
-        if client is None or way is None:
+        client = request.client
+        if way is None or (client is None and way is not Way.UNIX):
             raise NotAllowed("it is not known where this request comes from")
-        if way is Way.REMOTE:
-            self._check(request)
-            return Identity(shown or "token", client.host)
-        _keep_sites_out(request)
-        uid = _owner_of(client.port, request.scope.get("server"))
-        if uid not in (os.getuid(), 0):
-            raise NotAllowed("this port is for the daemon's own user", hint="each user runs a daemon of their own")
-        return Identity(shown or _own_name(), client.host)
+        origin = client.host if client is not None else "unix"
+        if way is Way.LOOPBACK:
+            _keep_sites_out(request)
+        who = self._by_token(request)
+        if who is None:
+            who = self._by_peer(request, way)
+        return Identity(who, origin)
 
-    def _check(self, request: Request) -> None:
-        """Whether the request carries the token. Raises NotAuthenticated."""
+    def _by_peer(self, request: Request, way: Way) -> Principal:
+        """The user at the other end of the connection. Raises NotAllowed, NotAuthenticated."""
+        if way is Way.UNIX:
+            uid = request.scope.get(PEER)
+        elif way is Way.LOOPBACK and request.client is not None:
+            if found := [name for name in _PROXIED if name in request.headers]:
+                raise NotAllowed(
+                    f"this comes through a proxy ({found[0]}): who is behind it would have the rights of its user",
+                    hint="have the proxy ask --listen: docs/access.md",
+                )
+            uid = _owner_of(request.client.port, request.scope.get("server"))
+        else:
+            raise NotAuthenticated(
+                "the token is missing or wrong",
+                hint="set KHANTUI_TOKEN or KHANTUI_TOKEN_FILE; or khantui context set NAME --token-command",
+            )
+        if not isinstance(uid, int):
+            raise NotAllowed("it is not known which user asks")
+        return local(uid)
+
+    def _by_token(self, request: Request) -> Principal | None:
+        """Whose token is shown; None if there is none. Raises NotAuthenticated."""
+        given = request.headers.getlist("authorization")
+        if not given:
+            return None
+        scheme, _, text = given[0].partition(" ")
+        text = text.strip()
+        if len(given) > 1 or scheme.lower() != "bearer" or not text:
+            raise NotAuthenticated("the token is missing or wrong", hint="Authorization: Bearer TOKEN, once")
+        digest = hashlib.sha256(text.encode())
+        if text.startswith(PREFIX):
+            token = self._access.token(digest.hexdigest())
+            if token is None:
+                raise NotAuthenticated("the token is missing or wrong", hint="it may have been revoked")
+            if token.expired(self._clock.now()):
+                raise NotAuthenticated(f"the token {token.name} has expired", hint="have a new one made")
+            return Principal(token.name, "token")
         if self._file is not None:
             self._refresh(self._file)
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        right = hmac.compare_digest(given.strip().encode(), self._token)
-        if scheme.lower() != "bearer" or not self._token or not right:
+        if not self._token or not hmac.compare_digest(digest.digest(), hashlib.sha256(self._token).digest()):
             raise NotAuthenticated("the token is missing or wrong", hint="set KHANTUI_TOKEN or KHANTUI_TOKEN_FILE")
+        return Principal("token", "token", owner=True)
 
     def _refresh(self, file: Path) -> None:
         """Read the token if its file was replaced. Raises KhanError for one that could be guessed."""
@@ -126,8 +158,25 @@ def _owner_of(port: int, server: tuple[str, int | None] | None) -> int | None:
     return None
 
 
-def _own_name() -> str:
+def local(uid: int) -> Principal:
+    """A user of this machine."""
+    if uid in (os.getuid(), 0):
+        return Principal(_login(uid)[0], owner=True)
+    name, groups = _login(uid)
+    return Principal(f"unix:{name}", groups=frozenset(f"unix:{g}" for g in groups))
+
+
+@lru_cache(maxsize=256)
+def _login(uid: int) -> tuple[str, tuple[str, ...]]:
+    """The name of a user, and the groups. Kept: with a directory service these are requests over the network."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
+        user = pwd.getpwuid(uid)
+    except KeyError:
+        return (getpass.getuser() if uid == os.getuid() and "USER" in os.environ else str(uid)), ()
+    names = []
+    for gid in os.getgrouplist(user.pw_name, user.pw_gid):
+        try:
+            names.append(grp.getgrgid(gid).gr_name)
+        except KeyError:
+            names.append(str(gid))
+    return user.pw_name, tuple(names)

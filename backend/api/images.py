@@ -19,7 +19,7 @@ from backend.store.codec import encode
 from backend.store.records import RegisteredImage
 
 
-@operation("GET", "/images", answer=Page, items=ImageView, query=PAGING)
+@operation("GET", "/images", answer=Page, items=ImageView, query=PAGING, on="any")
 async def list_images(call: Call) -> Response:
     """Images that stages can name, and whether they can run here"""
     images, missing, held = call.services.images, call.services.missing(), await call.services.held_images()
@@ -27,7 +27,7 @@ async def list_images(call: Call) -> Response:
     return answer(cursor.part(call, views, images.revision))
 
 
-@operation("GET", "/images/{name}", answer=ImageView)
+@operation("GET", "/images/{name}", answer=ImageView, on="any")
 async def get_image(call: Call) -> Response:
     """One image"""
     return answer(await _named(call, call.name()))

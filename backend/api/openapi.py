@@ -49,6 +49,7 @@ def _described(operation: Operation) -> dict[str, Any]:
         "operationId": operation.id,
         "summary": operation.summary,
         "x-role": operation.role,
+        "x-on": operation.on,
         "parameters": parameters,
         "responses": {
             str(operation.status): {"description": "Done", **({"content": content} if content else {})},

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
+
+from backend.access.model import ROLES, Role
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
     from backend.api.call import Call
 
-Role = Literal["anyone", "viewer", "operator", "editor", "admin"]
-ROLES: tuple[Role, ...] = get_args(Role)  # each may do what those before it may
+__all__ = ["OPERATIONS", "PAGING", "ROLES", "Handler", "On", "Operation", "Role", "operation"]
+
+# On what a caller must have the operation's role. The guard sees to the first five before the handler begins:
+#   all         everything: the role for all pipelines
+#   pipeline    the pipeline that the path names; or that of the run, schedule or backfill which it names
+#   any         anything: it shows nothing of a pipeline
+# and for these, where the role must be had on anything, the handler to the rest (`Call.sees`, `Call.permit`):
+#   list        what is shown is chosen by what the caller may see
+#   body        the pipeline that the body speaks of
+On = Literal["all", "pipeline", "run", "schedule", "backfill", "any", "list", "body"]
+_NAMED: dict[str, On] = {
+    "/pipelines/{name}": "pipeline",
+    "/runs/{run}": "run",
+    "/schedules/{name}": "schedule",
+    "/backfills/{backfill}": "backfill",
+}
 Handler = Callable[["Call"], Awaitable["Response"]]
 
 
@@ -33,6 +49,7 @@ class Operation(Struct, frozen=True):
     role: Role = "viewer"
     media: str = "application/json"
     takes: str = ""  # the media type of a body that is no struct
+    on: On = "all"
 
 
 OPERATIONS: list[Operation] = []
@@ -55,8 +72,13 @@ def operation(
     role: Role | None = None,
     media: str = "application/json",
     takes: str = "",
+    on: On | None = None,
 ) -> Callable[[Handler], Handler]:
-    """Registers a handler. What only reads is for viewers, unless said otherwise; what writes must say for whom."""
+    """Registers a handler. What only reads is for viewers, unless said otherwise; what writes must say for whom.
+
+    On what the role is needed follows from the path where it names a pipeline, run, schedule or backfill; else it is
+    everything, unless said otherwise.
+    """
 
     def register(handler: Handler) -> Handler:
         name = getattr(handler, "__name__", "")
@@ -76,8 +98,13 @@ def operation(
                 role or "viewer",
                 media,
                 takes,
+                on or _on(path),
             )
         )
         return handler
 
     return register
+
+
+def _on(path: str) -> On:
+    return next((on for start, on in _NAMED.items() if path == start or path.startswith(f"{start}/")), "all")

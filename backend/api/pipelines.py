@@ -24,7 +24,7 @@ from backend.api.wire import (
     RunView,
     VersionView,
 )
-from backend.errors import Conflict, InvalidDocument, NotFound
+from backend.errors import Conflict, InvalidDocument, NotAllowed, NotFound
 from backend.run.state import Run
 from backend.schedule.check import cause_of
 from backend.schedule.model import Schedule
@@ -41,7 +41,7 @@ FIELDS = frozenset(("name", "owner", "description", "version", "stages"))
 LAST = 8  # runs that a list shows of each pipeline
 
 
-@operation("POST", "/lint", body=LintRequest, answer=LintResult)
+@operation("POST", "/lint", body=LintRequest, answer=LintResult, on="any")
 async def lint_document(call: Call) -> Response:
     """Look a document over without storing it"""
     body = await call.body(LintRequest)
@@ -49,13 +49,13 @@ async def lint_document(call: Call) -> Response:
     return answer(LintResult(report.ok, tuple(report.findings), report.summary()))
 
 
-@operation("HEAD", "/bundles/{address}", status=204)
+@operation("HEAD", "/bundles/{address}", status=204, on="any")
 async def has_bundle(call: Call) -> Response:
     """Whether a code bundle is here"""
     return Response(status_code=204 if await call.services.code.has(_address(call)) else 404)
 
 
-@operation("PUT", "/bundles/{address}", status=201, role="editor", takes="application/octet-stream")
+@operation("PUT", "/bundles/{address}", status=201, role="editor", takes="application/octet-stream", on="any")
 async def put_bundle(call: Call) -> Response:
     """Hand over code: a tar, named by the SHA-256 of its bytes"""
     data = await call.raw(2 * LARGEST)
@@ -78,6 +78,7 @@ def _address(call: Call) -> str:
     answer=Page,
     items=PipelineView,
     query={**PAGING, "filter": "conditions: words, owner=…, -l team=analytics"},
+    on="list",
 )
 async def list_pipelines(call: Call) -> Response:
     """Pipelines by name, each with its newest runs"""
@@ -90,6 +91,8 @@ async def list_pipelines(call: Call) -> Response:
         page = await store.page(start, keys.after(keys.PIPELINES), limit=call.limit)
         for kv in page.items:
             head = decode(kv.value, PipelineHead)
+            if not call.sees_labelled(head.name, head.labels):
+                continue
             if filter.matches(tests, {**asdict(head), **{f"label.{k}": v for k, v in head.labels.items()}}):
                 items.append(await _view(call, head, kv.modified, schedules.get(head.name, ())))
                 if len(items) >= call.limit:
@@ -99,11 +102,11 @@ async def list_pipelines(call: Call) -> Response:
         if len(items) >= call.limit or not page.more:
             where = keys.pipeline(last) if last else ""
             following = cursor.pack(cursor.Cursor(page.revision, where)) if more and where else None
-            return answer(Page(items, following, None if tests else page.count, page.revision))
+            return answer(Page(items, following, page.count if not tests and call.sees_all else None, page.revision))
         start = page.items[-1].key + "\0"
 
 
-@operation("POST", "/pipelines", body=ApplyPipeline, answer=Applied, role="editor")
+@operation("POST", "/pipelines", body=ApplyPipeline, answer=Applied, role="editor", on="body")
 async def apply_pipeline(call: Call) -> Response:
     """Store a document as its pipeline's new version; one with errors is refused"""
     await call.seen_before()
@@ -191,13 +194,14 @@ async def delete_pipeline(call: Call) -> Response:
     found = await store.get(keys.pipeline(name))
     if found is None:
         raise NotFound(f"there is no pipeline {name!r}", hint="khantui pipelines lists them")
-    using = [s.name for s in await _all_schedules(call) if name in (s.pipeline, *map(cause_of, s.after))]
+    using = [s for s in await _all_schedules(call) if name in (s.pipeline, *map(cause_of, s.after))]
     if using and not call.flag("force"):
-        raise Conflict(
-            f"the schedule {', '.join(using)} refers to {name}", hint="delete the schedule first, or --force"
-        )
+        named = ", ".join(s.name for s in using if call.sees(s.pipeline)) or "of another pipeline"
+        raise Conflict(f"the schedule {named} refers to {name}", hint="delete the schedule first, or --force")
+    for schedule in using:
+        await call.permit("editor", schedule.pipeline)
     deletes: list[Put | Delete] = [Delete(keys.pipeline(name)), Delete(keys.failing(name))]
-    deletes += [Delete(keys.schedule(s)) for s in using]
+    deletes += [Delete(keys.schedule(s.name)) for s in using]
     if await call.commit([Condition(keys.pipeline(name), modified=found.modified)], deletes, name) is None:
         raise call.conflict(f"pipeline {name}")
     return Response(status_code=204)
@@ -209,6 +213,7 @@ async def _store(call: Call, report: Report, body: ApplyPipeline, pins: dict[str
     assert pipeline is not None
     found = await services.store.get(keys.pipeline(pipeline.name))
     head = decode(found.value, PipelineHead) if found else None
+    await _permit(call, pipeline, head)
     newest = head.version if head else await _last_version(call, pipeline.name)
     if body.expect is not None and body.expect != (head.version if head else 0):
         raise Conflict(
@@ -257,7 +262,39 @@ async def _store(call: Call, report: Report, body: ApplyPipeline, pins: dict[str
     revision = await call.commit(
         conditions, changes, pipeline.name, answer=applied, version=record.version, message=body.message
     )
-    return None if revision is None else applied
+    if revision is None:
+        return None
+    services.access.note(pipeline.name, pipeline.labels)
+    return applied
+
+
+async def _permit(call: Call, pipeline: Pipeline, head: PipelineHead | None) -> None:
+    """Whether the caller may store this document: as it will be, in the place of what is there, reading what it reads.
+
+    Of a pipeline that was deleted runs and logs are still there: who makes it again must be allowed to edit that one.
+    """
+    if call.edits_all:
+        return
+    before = head.labels if head else await _last_labels(call, pipeline.name)
+    if before is not None:
+        await call.permit("editor", pipeline.name, labels=before)
+    try:
+        await call.permit("editor", pipeline.name, labels=pipeline.labels)
+    except NotFound:
+        raise NotAllowed(
+            f"{call.who.name} may not store a pipeline {pipeline.name!r} with the labels that it has",
+            hint="khantui auth explain shows which pipelines you may edit",
+        ) from None
+    read = {i.from_.partition("/")[0] for i in pipeline.inputs.values() if i.from_}
+    read |= {s.uses.partition("/")[0] for s in pipeline.stages.values() if s.uses}
+    for other in sorted(read - {pipeline.name}):
+        await call.permit("viewer", other)
+
+
+async def _last_labels(call: Call, name: str) -> dict[str, str] | None:
+    """The labels that a pipeline had before it was deleted; None if there was none."""
+    newest = await _last_version(call, name)
+    return (await call.services.catalogue.load(name, newest)).pipeline.labels if newest else None
 
 
 async def _last_version(call: Call, name: str) -> int:
@@ -293,7 +330,8 @@ async def _lint(call: Call, text: str, code: dict[str, int] | None) -> Report:
         prefix = keys.PIPELINES
         if named:  # only to suggest what may have been meant
             page = await services.store.page(prefix, keys.after(prefix), keys_only=True)
-            others = {kv.key.removeprefix(prefix): Other((), {}) for kv in page.items}
+            names = (kv.key.removeprefix(prefix) for kv in page.items)
+            others = {name: Other((), {}) for name in names if call.sees(name)}
         for name in named & others.keys():
             loaded = await services.catalogue.current(name)
             others[name] = Other(tuple(loaded.pipeline.outputs), loaded.pipeline.stages)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from typing import Any
 
@@ -70,6 +70,7 @@ async def start_run(call: Call) -> Response:
         "include": "stages: with their stages",
         "skip": "leave out so many; only of all runs, or of a pipeline's",
     },
+    on="list",
 )
 async def list_runs(call: Call) -> Response:
     """Runs, newest first"""
@@ -132,6 +133,9 @@ async def retry_run(call: Call) -> Response:
 
 async def find(call: Call) -> KeyValue:
     """The run that the path names. Raises NotFound."""
+    if call.found is not None:
+        known, call.found = call.found, None  # once: who asks again wants it as it is then
+        return known
     store, given = call.services.store, str(call.request.path_params["run"])
     identifier = given
     if is_short(given):
@@ -247,12 +251,18 @@ class Selection:
     """Which runs are asked for, and which keys to look through for them: ranges that each end in a mirrored run id."""
 
     def __init__(
-        self, prefixes: tuple[str, ...], states: frozenset[str], tests: list[filter.Test], labels: dict[str, Any]
+        self,
+        prefixes: tuple[str, ...],
+        states: frozenset[str],
+        tests: list[filter.Test],
+        labels: dict[str, Any],
+        seen: Callable[[str], bool] | None,
     ) -> None:
         self.prefixes = prefixes
         self.states = states
         self.tests = tests
         self.labels = labels  # pipeline -> labels, where they are asked for
+        self.seen = seen  # whether the caller may see runs of a pipeline; None: of all
 
     @classmethod
     async def of(cls, call: Call) -> Selection:
@@ -277,22 +287,25 @@ class Selection:
         if any(t.field.startswith("label.") for t in rest):
             async for page in call.services.store.scan(keys.PIPELINES):
                 labels |= {h.name: h.labels for h in (decode(kv.value, PipelineHead) for kv in page.items)}
+        seen = None if call.sees_all or (pipeline and call.sees(pipeline)) else call.sees
         if backfill:
             rest += [filter.Test("pipeline", "=", pipeline)] if pipeline else []
-            return cls((keys.by_backfill(backfill),), frozenset(states), rest, labels)
+            return cls((keys.by_backfill(backfill),), frozenset(states), rest, labels, seen)
         if pipeline:
-            return cls((keys.by_pipeline(pipeline),), frozenset(states), rest, labels)
+            return cls((keys.by_pipeline(pipeline),), frozenset(states), rest, labels, seen)
         if states:
-            return cls(tuple(keys.by_state(state) for state in sorted(states)), frozenset(), rest, labels)
-        return cls((keys.RUNS,), frozenset(), rest, labels)
+            return cls(tuple(keys.by_state(state) for state in sorted(states)), frozenset(), rest, labels, seen)
+        return cls((keys.RUNS,), frozenset(), rest, labels, seen)
 
     @property
     def exact(self) -> bool:
         """Whether every key in the range is a run that is asked for."""
-        return not self.states and not self.tests
+        return not self.states and not self.tests and self.seen is None
 
     def fits(self, run: Run, now: datetime) -> bool:
         """Whether this run is asked for."""
+        if self.seen is not None and not self.seen(run.pipeline):
+            return False
         if self.states and run.state not in self.states:
             return False
         if not self.tests:

@@ -10,6 +10,7 @@ from msgspec import UnsetType
 from msgspec.structs import replace
 from starlette.responses import Response
 
+from backend.access.model import Role
 from backend.api import cursor
 from backend.api.call import Call, answer
 from backend.api.firings import ahead, foreseen, schedule_view, schedule_views
@@ -28,7 +29,7 @@ from backend.notify.model import Notice
 from backend.run.create import new_run
 from backend.run.ids import new_id
 from backend.run.state import Trigger
-from backend.schedule.check import check
+from backend.schedule.check import cause_of, check
 from backend.schedule.model import Schedule
 from backend.schedule.ticks import awake
 from backend.store import keys
@@ -43,7 +44,9 @@ _TIMES = ("kind", "cron", "zone", "at", "every", "after", "condition", "join", "
 _HOW_FAR = {"n": "how many firings (5; 1000 at most)", "since": "firings after this moment (from now on)"}
 
 
-@operation("GET", "/schedules", answer=Page, items=ScheduleView, query={**PAGING, "pipeline": "of this pipeline"})
+@operation(
+    "GET", "/schedules", answer=Page, items=ScheduleView, query={**PAGING, "pipeline": "of this pipeline"}, on="list"
+)
 async def list_schedules(call: Call) -> Response:
     """Schedules by name, each with its next firings"""
     found: list[tuple[Schedule, int]] = []
@@ -52,7 +55,7 @@ async def list_schedules(call: Call) -> Response:
         revision = page.revision
         for kv in page.items:
             schedule = decode(kv.value, Schedule)
-            if wanted in ("", schedule.pipeline):
+            if wanted in ("", schedule.pipeline) and call.sees(schedule.pipeline):
                 found.append((schedule, kv.modified))
     part = cursor.part(call, found, revision)
     part.items[:] = await schedule_views(call, part.items)
@@ -70,11 +73,14 @@ async def get_schedule(call: Call) -> Response:
 async def put_schedule(call: Call) -> Response:
     """Make or change a schedule"""
     name, body, services = call.name(), await call.body(PutSchedule), call.services
+    await _permit(call, body)
     loaded = await services.catalogue.current(body.pipeline)
     now = services.clock.now()
     for _ in range(5):
         found = await services.store.get(keys.schedule(name))
         old = decode(found.value, Schedule) if found else None
+        if old is not None:  # it may be another's by now
+            await call.permit("editor", old.pipeline)
         schedule = await _edited(call, name, body, old, now)
         others = [s async for s in _all(call)] if schedule.kind == "after" else []
         check(schedule, others, now=now, pipeline=loaded.pipeline)
@@ -150,7 +156,7 @@ async def preview_schedule(call: Call) -> Response:
 async def get_foresight(call: Call) -> Response:
     """What a schedule will do: its firings, what each would run with, and what they meet"""
     schedule = decode((await _find(call)).value, Schedule)
-    others = [s async for s in _all(call) if s.name != schedule.name]
+    others = [s async for s in _all(call) if s.name != schedule.name and call.sees(s.pipeline)]
     return answer(await foreseen(call, schedule, others))
 
 
@@ -158,13 +164,21 @@ async def get_foresight(call: Call) -> Response:
 async def foresee_schedule(call: Call) -> Response:
     """What a schedule would do if it were stored so: its firings, and what else starts then; nothing is changed"""
     name, body, services = call.name(), await call.body(PutSchedule), call.services
+    await _permit(call, body, "viewer")
     loaded = await services.catalogue.current(body.pipeline)
     found = await services.store.get(keys.schedule(name))
     old = decode(found.value, Schedule) if found else None
     schedule = await _edited(call, name, body, old, services.clock.now())
-    others = [s async for s in _all(call) if s.name != name]
+    others = [s async for s in _all(call) if s.name != name and call.sees(s.pipeline)]
     check(schedule, others, now=services.clock.now(), pipeline=loaded.pipeline)
     return answer(await foreseen(call, replace(schedule, paused=False), others, old))
+
+
+async def _permit(call: Call, body: PutSchedule, needed: Role = "editor") -> None:
+    """Whether the caller may have this pipeline started so, and may see what it waits for."""
+    await call.permit(needed, body.pipeline)
+    for cause in body.after:
+        await call.permit("viewer", cause_of(cause))
 
 
 async def _set_paused(call: Call, paused: bool, reason: str, until: datetime | None = None) -> Response:

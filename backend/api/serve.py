@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from backend.api.doors import Door, Marked, Way
+from backend.api.doors import PEER, Door, Marked, Way, peer
 
 
 class _Server(uvicorn.Server):
@@ -18,6 +20,22 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _LocalProtocol(HttpToolsProtocol):
+    """HTTP on a unix socket: each request's scope says which user has connected."""
+
+    _peer: int | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Ask the kernel, once for all requests of the connection."""
+        self._peer = peer(transport.get_extra_info("socket"))
+        super().connection_made(transport)
+
+    def on_message_begin(self) -> None:
+        """Say it of a request."""
+        super().on_message_begin()
+        cast("dict[str, Any]", self.scope)[PEER] = self._peer
 
 
 async def serve(app: ASGIApp, probes: ASGIApp, doors: Sequence[Door], ready: Callable[[], None]) -> None:
@@ -49,7 +67,7 @@ def _server(app: ASGIApp, door: Door) -> _Server:
         lifespan="off",
         server_header=False,
         proxy_headers=False,  # who asks is who has connected, whatever a header says
-        http="httptools",
+        http=_LocalProtocol if door.way is Way.UNIX else HttpToolsProtocol,
         ws="none",
         timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=64 << 10,

@@ -15,6 +15,7 @@ from backend.cluster_access import REGISTRY
 from backend.executors.base import HeldImage
 from backend.layout import Layout
 from backend.logs import LogStore
+from backend.store.access import AccessBook
 from backend.store.base import Store
 from backend.store.catalogue import Catalogue
 from backend.store.feed import Feed
@@ -51,13 +52,14 @@ class Services:
     missing: Callable[[], Mapping[str, str]]  # the images that cannot run here, and why
     slots: int
     leader: Callable[[], bool]
+    access: AccessBook  # who may do what
+    login: Login  # who asks
     registry: str = REGISTRY  # where the project's own container images are
     image_version: str = __version__  # their tag
     held_images: Callable[[], Awaitable[Mapping[str, HeldImage]]] = _none_held  # what the cluster's nodes have
     accounts: tuple[str, ...] = ()  # service accounts that pipelines can name
     cluster_requests: Callable[[], Mapping[tuple[str, str], int]] = dict  # by verb and kind, since the start
     metrics: Metrics = field(default_factory=Metrics)
-    login: Login = field(default_factory=Login)
     lease: Lease = field(default_factory=Lease)
 
     async def remembering(self) -> int:

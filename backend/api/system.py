@@ -9,10 +9,12 @@ import msgspec
 from starlette.responses import Response
 
 from backend import __version__
+from backend.access.decide import Grant, decide, decide_anywhere
 from backend.api import cursor
 from backend.api.call import Call, answer
 from backend.api.channels import deliveries
-from backend.api.operations import OPERATIONS, PAGING, operation
+from backend.api.operations import OPERATIONS, PAGING, Operation, operation
+from backend.api.views import role_view
 from backend.api.wire import AuditView, DaemonView, Page, WhoView
 from backend.errors import StoreError
 from backend.store import keys
@@ -20,7 +22,7 @@ from backend.store.codec import decode
 from backend.store.records import AuditRecord
 
 
-@operation("GET", "", answer=DaemonView)
+@operation("GET", "", answer=DaemonView, on="any")
 async def get_daemon(call: Call) -> Response:
     """Who answers"""
     services = call.services
@@ -38,12 +40,28 @@ async def get_daemon(call: Call) -> Response:
     return answer(view)
 
 
-@operation("GET", "/whoami", answer=WhoView, role="anyone")
+@operation("GET", "/whoami", answer=WhoView, role="anyone", on="any")
 async def get_whoami(call: Call) -> Response:
-    """Who asks, and what that role may do"""
-    who = call.who
-    refused: dict[str, str] = {o.id: o.role for o in OPERATIONS if not who.may(o.role)}
-    return answer(WhoView(who.name, who.origin, who.role, refused))
+    """Who asks, what roles they have, and what these do not let them do"""
+    who, grants = call.who, call.grants
+    refused: dict[str, str] = {o.id: o.role for o in OPERATIONS if not _may(grants, o)}
+    return answer(
+        WhoView(
+            who.name,
+            who.origin,
+            grants[0].binding.role if grants else "anyone",
+            refused,
+            tuple(map(role_view, grants)),
+            {o.id: o.role for o in OPERATIONS if o.id not in refused and not decide(grants, o.role, None).allowed},
+        )
+    )
+
+
+def _may(grants: tuple[Grant, ...], operation: Operation) -> bool:
+    """Whether these allow an operation, on something at least."""
+    if operation.on == "all":
+        return decide(grants, operation.role, None).allowed
+    return decide_anywhere(grants, operation.role).allowed
 
 
 @operation(

@@ -6,10 +6,18 @@ from collections.abc import Mapping
 
 from msgspec import UNSET
 
-from backend.api.wire import AttemptView, RunView, StageView
+from backend.access.decide import Grant
+from backend.api.wire import AttemptView, RoleView, RunView, StageView
 from backend.run.explain import why
 from backend.run.state import Run, StageRecord
 from backend.store.catalogue import Loaded
+
+
+def role_view(grant: Grant) -> RoleView:
+    """A role that somebody has, and why."""
+    binding = grant.binding
+    bound = binding.id if grant.through == binding.subject else ""
+    return RoleView(binding.role, binding.pipelines, binding.labels, grant.through, bound)
 
 
 def run_view(run: Run, revision: int, stages: tuple[StageView, ...] | None = None) -> RunView:

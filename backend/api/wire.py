@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from backend.access.model import Given
 from backend.run.state import ArtifactRecord, Reason, RunState, StageState, Trigger
 from backend.schedule.backfill import Order, State
 from backend.schedule.forecast import Crowd, Slot
@@ -613,13 +614,106 @@ class DaemonView(Struct, frozen=True):
     store: dict[str, Any]
 
 
+class RoleView(Struct, frozen=True):
+    """A role that somebody has: on all pipelines, or on those of such names (with * and ?) and labels."""
+
+    role: str
+    pipelines: str
+    labels: dict[str, str]
+    through: str  # by which subject it holds
+    binding: str = ""  # its id; "" for an owner, and for what a token was made for
+
+
 class WhoView(Struct, frozen=True):
-    """What answers `GET /whoami`: the caller as the daemon knows them."""
+    """What answers `GET /whoami`: the caller as the daemon knows them. `role` is the highest they have on anything."""
 
     name: str
     origin: str  # "unix", or an address
     role: str
-    refused: dict[str, str]  # operations that the role may not ask for -> the role that may
+    refused: dict[str, str]  # operations that they may not ask for, whatever it be on -> the role that may
+    roles: tuple[RoleView, ...] = ()  # the highest first
+    partly: dict[str, str] = {}  # operations that they may ask for on some pipelines -> the role that it takes there
+
+
+class BindingView(Struct, frozen=True):
+    """A role for a subject: on all pipelines, or on those of such names (with * and ?) and labels.
+
+    A subject is user:ADDRESS, user:unix:LOGIN, group:NAME, token:NAME or everyone.
+    """
+
+    id: str
+    subject: str
+    role: str
+    pipelines: str
+    labels: dict[str, str]
+    created: datetime | None
+    created_by: str
+    fixed: bool = False  # the daemon's settings make it: it cannot be removed
+
+
+class Bind(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /auth/bindings. Without pipelines and labels it is for all pipelines, and for what is no one's."""
+
+    subject: str
+    role: Given
+    pipelines: str = ""
+    labels: dict[str, str] = {}
+
+
+class TokenView(Struct, frozen=True):
+    """A token for a machine, without its text: of that only a hash is kept."""
+
+    name: str
+    role: str
+    pipelines: str
+    labels: dict[str, str]
+    created: datetime | None
+    created_by: str
+    expires: datetime | None
+    expired: bool
+
+
+class CreateToken(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /auth/tokens. `seconds` is how long it holds: 90 days, unless said otherwise; 366 at most."""
+
+    name: str
+    role: Given
+    pipelines: str = ""
+    labels: dict[str, str] = {}
+    seconds: int = 90 * 86400
+
+
+class TokenMade(Struct, frozen=True):
+    """A token that was made, with its text, which is not shown again; "" where the request was sent once more."""
+
+    view: TokenView
+    token: str
+
+
+class CanView(Struct, frozen=True):
+    """Whether somebody may do something. `reason` is a sentence; `because` what allows it, or comes nearest."""
+
+    who: str
+    verb: str
+    pipeline: str  # "": all of them
+    allowed: bool
+    role: str  # that they have there; "anyone": none
+    needed: str
+    reason: str
+    because: RoleView | None
+
+
+class ExplainView(Struct, frozen=True):
+    """What somebody may do, and why. `verbs` are of the pipeline, or of all pipelines where none is named."""
+
+    subject: str
+    groups: tuple[str, ...]
+    pipeline: str
+    labels: dict[str, str]
+    role: str
+    roles: tuple[RoleView, ...]  # all that hold, the highest first
+    verbs: dict[str, bool]
+    reasons: tuple[str, ...]
 
 
 class AuditView(Struct, frozen=True):

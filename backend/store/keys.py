@@ -23,6 +23,8 @@ channels/<name>                          where notifications go: holds secrets
 deliveries/<name>                        how far a channel has come in telling
 notices/<notice>                         something that happened and is not given to its channels yet
 outbox/<channel>/<notice>                what a channel is still to tell
+bindings/<id>                            a role for somebody, on some pipelines or all
+tokens/<name>                            a token for a machine: its hash, and what it may do
 failing/<pipeline>                       a pipeline whose newest run to end has failed, and that tells of it
 requests/<hash>                          idempotency keys, leased
 audit/<mirrored id>
@@ -30,10 +32,13 @@ audit/<mirrored id>
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from backend.run.ids import mirror
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")  # of a pipeline, a schedule, and whatever else people name
 
 LEADER = "leader"
 INSTANCE = "instance"
@@ -50,10 +55,17 @@ CHANNELS = "channels/"
 DELIVERIES = "deliveries/"
 NOTICES = "notices/"
 OUTBOX = "outbox/"
+BINDINGS = "bindings/"
+TOKENS = "tokens/"
 AUDIT = "audit/"
 VERSIONS = "versions/"
 BY_PIPELINE = "by-pipeline/"
 BY_STATE = "by-state/"
+
+
+def is_name(text: str) -> bool:
+    """Whether something can be called so."""
+    return NAME.fullmatch(text) is not None
 
 
 def after(prefix: str) -> str:
@@ -197,6 +209,16 @@ def notice(identifier: str) -> str:
 def outbox(channel_name: str, identifier: str = "") -> str:
     """What a channel is still to tell; without an id the prefix of all of it."""
     return f"{OUTBOX}{channel_name}/{identifier}"
+
+
+def binding(identifier: str) -> str:
+    """A role for somebody."""
+    return f"{BINDINGS}{identifier}"
+
+
+def token(name: str) -> str:
+    """A token for a machine."""
+    return f"{TOKENS}{name}"
 
 
 def failing(name: str) -> str:

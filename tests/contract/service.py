@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 
 from backend.api.app import create_app
 from backend.api.doors import open_doors
+from backend.api.identity import Login
 from backend.api.openapi import document
 from backend.api.serve import serve
 from backend.api.services import Services
@@ -23,6 +24,7 @@ from backend.artifacts import FolderStore
 from backend.listening import Listening
 from backend.logs import LogStore
 from backend.spec.bundle import address, pack
+from backend.store.access import AccessBook
 from backend.store.catalogue import Catalogue
 from backend.store.feed import Feed
 from backend.store.images import Images
@@ -71,11 +73,17 @@ class Service(World):
 
     http: httpx.AsyncClient
     answered: set[str]
+    access: AccessBook
+
+    def login(self, access: AccessBook) -> Login:
+        """Who callers are taken for."""
+        return Login(access)
 
     @contextlib.asynccontextmanager
     async def serving(self, sockets: Path) -> AsyncIterator[None]:
         """Serve meanwhile, on a socket in a folder with a short path."""
         clock, feed, images = self.clock, Feed(self.store), Images(self.store)
+        access = self.access = AccessBook(self.store)
         services = Services(
             store=self.store,
             feed=feed,
@@ -91,6 +99,8 @@ class Service(World):
             missing=lambda: {"bigquery": "this machine has no bqrun"},
             slots=4,
             leader=lambda: True,
+            access=access,
+            login=self.login(access),
         )
         ready, self.answered = asyncio.Event(), set()
         socket = sockets / "api.sock"
@@ -98,6 +108,8 @@ class Service(World):
             running = [tasks.create_task(feed.run())]
             await feed.started.wait()
             await images.load()
+            running.append(tasks.create_task(access.run(feed)))
+            await access.loaded.wait()
             app = create_app(services)
             serving = serve(app, app, open_doors(socket, Listening()), ready.set)
             running.append(tasks.create_task(serving))

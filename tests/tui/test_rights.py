@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
 
+from backend.access.decide import Grant, grants_of
+from backend.access.model import Binding, Given, Principal
 from backend.api.identity import Identity, Login
-from backend.api.operations import OPERATIONS, ROLES, Role
+from backend.api.operations import OPERATIONS, ROLES
+from backend.store.access import AccessBook
 from khantui.screens.ask import Confirm
 from khantui.screens.help import Help
 from khantui.screens.rights import OPERATIONS as ACTIONS
@@ -24,7 +28,7 @@ WIDE = (130, 40)
 class Roles:
     """Who the daemon takes its callers for."""
 
-    role: Role = "viewer"
+    role: Given = "viewer"
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,15 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, Rol
     """A desk whose callers have a role that tests choose."""
     roles = Roles()
     patch = pytest.MonkeyPatch()
-    patch.setattr(Login, "identify", lambda self, request: Identity("eve", "unix", roles.role))
+
+    def grants(self: AccessBook, who: Principal) -> tuple[Grant, ...]:
+        return grants_of(who, [Binding(who.subject, roles.role)])
+
+    async def eve(self: Login, request: Request) -> Identity:
+        return Identity(Principal("eve"), "unix")
+
+    patch.setattr(Login, "identify", eve)
+    patch.setattr(AccessBook, "grants", grants)
     desk = Desk(tmp_path_factory.mktemp("strict"))
     roles.role = "admin"
     desk.start()
