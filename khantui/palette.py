@@ -24,6 +24,9 @@ PLACES = {
     "pipelines": "what there is, and how it went of late",
     "schedules": "what starts runs, and when next",
     "pulse": "what matters now",
+    "forecast": "what all schedules will do",
+    "backfills": "runs for times that have passed",
+    "channels": "where notifications go, and a test of them",
     "new": "write a pipeline",
     "ctx": "the daemons that have a name",
     "readonly": "change nothing from here",
@@ -35,6 +38,8 @@ _PIPELINE = {
     "runs": "its runs",
     "grid": "runs and stages",
     "trigger": "start it",
+    "schedules": "what starts it by itself",
+    "backfill": "run it for times that have passed",
     "edit": "change it",
 }
 
@@ -95,7 +100,7 @@ class Everything(Provider):
         now = self._app.moment
         for name, pipeline in self._app.overview.pipelines.items():
             for word, help in _PIPELINE.items():
-                command = f"runs pipeline={name}" if word == "runs" else f"{word} {name}"
+                command = f"{word} pipeline={name}" if word in ("runs", "schedules") else f"{word} {name}"
                 yield self._going(command, help, f"{word} {name}")
             for run in pipeline.last:
                 said = f"{symbol(run.state)} {run.state} {ago(run.started or run.created, now)} {run.message}"

@@ -113,6 +113,12 @@ def _backfill(app: KhantuiApp, command: str, rest: str) -> None:
     app.start_backfill(rest)
 
 
+def _channels(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
+    from khantui.screens.channels import Channels
+
+    return Channels(command, rest)
+
+
 def _forecast(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
     from datetime import UTC, datetime
 
@@ -221,4 +227,5 @@ COMMANDS: dict[str, Open] = {
     "quit": _quit,
     "backfills": _backfills,
     "backfill": _backfill,
+    "channels": _channels,
 }

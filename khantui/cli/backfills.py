@@ -254,7 +254,7 @@ def _range(view: BackfillView | BackfillPreview) -> str:
 
 
 def _local(view: BackfillView | BackfillPreview, which: str) -> str:
-    from khantui.cli.when import zone_of
+    from khantui.state.when import zone_of
 
     moment = getattr(view, which).astimezone(zone_of(view.zone))
     return f"{moment:%Y-%m-%d %H:%M}"

@@ -27,8 +27,8 @@ def forecast(session: Session, since: str | None, hours: int, slot: str | None, 
 
     Example: khantui forecast --from 2026-11-23 --hours 12 --tz Europe/Berlin
     """
-    from khantui.cli.when import moment_of, zone_of
     from khantui.render.forecast import about, chart, text_of
+    from khantui.state.when import moment_of, zone_of
 
     there = zone_of(zone)
     minutes = int(slot or ("30" if session.for_people else "15"))

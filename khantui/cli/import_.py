@@ -54,9 +54,9 @@ def crontab(
     Example: crontab -l | khantui import crontab - --tz Europe/Berlin
              khantui import crontab /etc/crontab --dir pipelines --apply
     """
-    from khantui.cli.when import zone_of
     from khantui.crontab.jobs import convert
     from khantui.crontab.lines import parse
+    from khantui.state.when import zone_of
 
     if applies and dry_run:
         raise click.UsageError("--apply and --dry-run cannot both be meant")

@@ -14,7 +14,7 @@ from khantui.cli.session import Session, encode, note
 from khantui.errors import Misuse
 
 if TYPE_CHECKING:
-    from backend.api.wire import FiringView, ForesightView
+    from backend.api.wire import ForesightView
     from backend.schedule.model import Schedule
 
 
@@ -57,7 +57,7 @@ def _expression(
     from backend.errors import KhanError
     from backend.schedule.moments import upcoming
     from backend.schedule.warn import warnings
-    from khantui.cli.when import moment_of
+    from khantui.state.when import moment_of
 
     begin = moment_of(since, zone) if since else session.now
     try:
@@ -82,7 +82,7 @@ def _expression(
 
 def _made_up(cron: tuple[str, ...], every: str | None, zone: str, begin: datetime) -> Schedule:
     from backend.schedule.model import Schedule
-    from khantui.cli.when import seconds_of, zone_of
+    from khantui.state.when import seconds_of, zone_of
 
     zone_of(zone)
     if cron:
@@ -94,7 +94,7 @@ def _made_up(cron: tuple[str, ...], every: str | None, zone: str, begin: datetim
 
 
 def _schedule(session: Session, name: str, since: str | None, count: int, full: bool) -> None:
-    from khantui.cli.when import moment_of
+    from khantui.state.when import moment_of
 
     begin = moment_of(since, session.client.schedule(name).zone) if since else None
     seen = session.client.foresight(name, count, begin)
@@ -113,12 +113,13 @@ def _schedule(session: Session, name: str, since: str | None, count: int, full: 
 
 def show_preview(session: Session, seen: ForesightView) -> None:
     """A preview for people: what is ahead, beside what was; what it meets; what may surprise."""
+    from khantui.render.firings import met
     from khantui.render.text import visible
 
     if seen.old is not None:
         for line in _side_by_side(seen):
             click.echo(line)
-    notes = {firing.at: words for firing in seen.firings if (words := _met(firing))}
+    notes = {firing.at: words for firing in seen.firings if (words := met(firing))}
     if seen.old is None:
         for line in moment_lines([f.at for f in seen.firings], seen.zone, session.now, notes):
             click.echo(line)
@@ -134,22 +135,6 @@ def show_preview(session: Session, seen: ForesightView) -> None:
         note(f"! {visible(warning)}")
     if seen.message:
         note(f"{seen.name} ({visible(seen.when)}): {visible(seen.message)}")
-
-
-def _met(firing: FiringView) -> str:
-    """What a firing meets, in words."""
-    if firing.clash == "skipped":
-        return "no run: the one before is still active"
-    clash = {"beside": "beside the run before", "waits": "waits for the run before", "replaces": "ends the run before"}
-    words = [clash.get(firing.clash, "")]
-    if firing.clash != "waits" and firing.starts is not None and firing.starts > firing.at:
-        words.append(f"starts at {firing.starts:%H:%M:%S} UTC")
-    if firing.late and firing.due_by is not None:
-        words.append(f"late for {firing.due_by:%H:%M} UTC")
-    if firing.beside:
-        count = len(firing.beside)
-        words.append("another pipeline starts then" if count == 1 else f"{count} other pipelines start then")
-    return ", ".join(filter(None, words))
 
 
 def _side_by_side(seen: ForesightView) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -139,7 +138,7 @@ def _body(pipeline: str, given: dict[str, Any], old: ScheduleView | None) -> Put
 
     from backend.api.wire import PutSchedule
     from khantui.cli.run import pairs
-    from khantui.cli.when import days_of, moment_of, seconds_of
+    from khantui.state.when import days_of, moment_of, seconds_of
 
     zone = given["zone"] or (old.zone if old else "UTC")
 
@@ -250,17 +249,10 @@ def pause(session: Session, names: tuple[str, ...], reason: str, until: str | No
 
     Example: khantui pause monday-6 --reason 'the source is being moved' --until 2026-12-01
     """
-    moment = _until(until, session.now) if until else None
+    from khantui.state.when import moment_or_span
+
+    moment = moment_or_span(until or "", "UTC", session.now)
     _each(session, names, lambda name: session.client.pause(name, reason, moment))
-
-
-def _until(text: str, now: datetime) -> datetime:
-    """A moment, or so much later than now."""
-    from khantui.cli.when import moment_of, seconds_of
-
-    if text[:4].isdigit():
-        return moment_of(text, "UTC")
-    return now + timedelta(seconds=seconds_of(text, "--until"))
 
 
 @command("resume", short_help="Resume schedules.")

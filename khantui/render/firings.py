@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -12,10 +11,11 @@ from khantui.render.moments import ago, duration
 from khantui.render.text import crop, pad, visible, width
 
 if TYPE_CHECKING:
-    from backend.api.wire import ForesightView
+    from backend.api.wire import FiringView, ForesightView
 
 Line = list[tuple[str, str]]  # (text, role)
 _SHOWN = 5
+_CLASHES = {"beside": "beside the run before", "waits": "waits for the run before", "replaces": "ends the run before"}
 
 
 def zone_of(name: str) -> tzinfo:
@@ -26,9 +26,18 @@ def zone_of(name: str) -> tzinfo:
         return UTC
 
 
-def firing_lines(times: Sequence[datetime], zone: str, now: datetime) -> list[Line]:
-    """One line a firing: in the schedule's zone, in UTC where that differs, and how long until then."""
-    return [[*_moment(time, zone_of(zone)), (f"  {ago(time, now)}", "faint")] for time in times]
+def firing_lines(view: ForesightView, now: datetime) -> list[Line]:
+    """What may surprise; then one line a firing: in the schedule's zone, in UTC where that differs, how long until
+    then, by when its run has to end, and what it meets.
+    """
+    there, lines = zone_of(view.zone), warning_lines(view)
+    for firing in view.firings:
+        line = [*_moment(firing.at, there), (f"  {ago(firing.at, now)}", "faint")]
+        if firing.due_by is not None:
+            line.append((f"  ends by {firing.due_by.astimezone(there):%a %H:%M}", "failed" if firing.late else "faint"))
+        words = met(firing)
+        lines.append([*line, (f"  ! {words}", "warning")] if words else line)
+    return lines
 
 
 def _moment(time: datetime, there: tzinfo) -> Line:
@@ -64,7 +73,8 @@ def side_by_side(
         one = old[i] if i < len(old) else []
         other = new[i] if i < len(new) else []
         line: Line = [*one, (" " * max(0, left - _text(one)), ""), *other]
-        note = _note(after, i)
+        words = met(after.firings[i]) if i < len(new) else ""
+        note: Line = [(f"  ! {words}", "warning")] if words else []
         if _text(line) + _text(note) > columns:
             lines.append(line)
             line = [(" " * left, "")] if note else []
@@ -82,12 +92,19 @@ def _column(view: ForesightView, there: tzinfo) -> list[Line]:
     return [_moment(firing.at, there) for firing in view.firings[:_SHOWN]]
 
 
-def _note(view: ForesightView, at: int) -> Line:
-    """What else starts at a firing."""
-    if at >= min(_SHOWN, len(view.firings)) or not (beside := view.firings[at].beside):
-        return []
-    what = visible(beside[0]) if len(beside) == 1 else f"{len(beside)} other pipelines"
-    return [(f"  ! {what} start{'s' * (len(beside) == 1)} then", "warning")]
+def met(firing: FiringView) -> str:
+    """What a firing meets, in words; empty for nothing."""
+    if firing.clash == "skipped":
+        return "no run: the one before is still active"
+    words = [_CLASHES.get(firing.clash, "")]
+    if firing.clash != "waits" and firing.starts is not None and firing.starts > firing.at:
+        words.append(f"starts at {firing.starts:%H:%M:%S} UTC")
+    if firing.late and firing.due_by is not None:
+        words.append(f"late for {firing.due_by:%H:%M} UTC")
+    if firing.beside:
+        count = len(firing.beside)
+        words.append(f"{firing.beside[0]} starts then" if count == 1 else f"{count} other pipelines start then")
+    return visible(", ".join(filter(None, words)))
 
 
 def _warnings(view: ForesightView, zone: str, took: float | None) -> list[Line]:
@@ -101,4 +118,10 @@ def _warnings(view: ForesightView, zone: str, took: float | None) -> list[Line]:
         local, utc = view.turned.astimezone(zone_of(zone)), view.turned.astimezone(UTC)
         season = "earlier in UTC: summer time" if local.dst() else "later in UTC: winter time"
         lines.append([(f"~ from {local:%a %d %b %Y %H:%M} ({utc:%H:%M} UTC) on {season}", "faint")])
-    return lines
+    return [*lines, *warning_lines(view)]
+
+
+def warning_lines(view: ForesightView) -> list[Line]:
+    """What may surprise about a schedule, and why nothing is ahead of it."""
+    said = [visible(view.message)] if view.message else []
+    return [[(f"! {text}", "warning")] for text in (*map(visible, view.warnings), *said)]

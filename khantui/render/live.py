@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from khantui.render.moments import ago, duration, span, stamp
-from khantui.render.rows import schedule_state, schedule_when, started_by, state_cell
+from khantui.render.rows import last_run, schedule_note, schedule_state, schedule_when, started_by, state_cell
 from khantui.render.status import progress_parts, symbol
 from khantui.render.table import Cell, Column
 
@@ -94,10 +94,11 @@ def live_schedule_columns(now: datetime, absolute: bool) -> list[Column[Schedule
         Column("PIPELINE", lambda s: s.pipeline, rank=2, flexible=True),
         Column("NEXT", lambda s: clock(s.next[0] if s.next else None, now, absolute), right=True),
         Column("STATE", schedule_state),
-        Column("LAST RUN", lambda s: state_cell(s.last_state) if s.last_state else "–", rank=1),
+        Column("LAST RUN", last_run, rank=1),
         Column("LAST", lambda s: clock(s.last_tick, now, absolute) if s.last_run else "–", rank=3, right=True),
         Column("KIND", lambda s: s.kind, rank=5),
         Column("WHEN", schedule_when, rank=1, flexible=True),
         Column("ZONE", lambda s: s.zone, rank=6),
-        Column("NOTE", lambda s: s.message or s.paused_reason, rank=4, flexible=True),
+        Column("DEADLINE", lambda s: s.deadline or "–", rank=6),
+        Column("NOTE", schedule_note, rank=4, flexible=True),
     ]

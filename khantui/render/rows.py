@@ -132,8 +132,8 @@ def schedule_columns(now: datetime) -> list[Column[ScheduleView]]:
         Column("STATE", schedule_state),
         Column("NEXT", lambda s: ago(s.next[0], now) if s.next else "–", right=True),
         Column("LAST", lambda s: ago(s.last_tick, now) if s.last_run else "–", rank=3, right=True),
-        Column("LAST RUN", lambda s: state_cell(s.last_state) if s.last_state else "–", rank=2),
-        Column("NOTE", lambda s: s.message or s.paused_reason, rank=4, flexible=True),
+        Column("LAST RUN", last_run, rank=2),
+        Column("NOTE", schedule_note, rank=4, flexible=True),
     ]
 
 
@@ -145,6 +145,20 @@ def schedule_state(schedule: ScheduleView) -> Cell:
         by = f" by {schedule.paused_by}" if schedule.paused_by else ""
         return Cell(f"paused{by}", "warning")
     return Cell("active", "succeeded")
+
+
+def last_run(schedule: ScheduleView) -> Cell:
+    """How the last run of a schedule went, and whether it is late."""
+    if not schedule.last_state:
+        return Cell("–")
+    return Cell.of_parts(((f"{symbol(schedule.last_state)} {schedule.last_state}", schedule.last_state),
+                          (" · late" if schedule.late else "", "failed")))  # fmt: skip
+
+
+def schedule_note(schedule: ScheduleView) -> str:
+    """Until when and why a schedule is paused, or what kept its last firing from making a run."""
+    until = f"until {stamp(schedule.paused_until)}" if schedule.paused_until else ""
+    return ": ".join(filter(None, (until, schedule.paused_reason))) if schedule.paused else schedule.message
 
 
 def backfill_columns(now: datetime) -> list[Column[BackfillView]]:

@@ -11,13 +11,16 @@ from msgspec import UNSET
 from backend.api.wire import RetryRun, RunView, ScheduleView
 from khantui.errors import Failure
 from khantui.render.rows import short
-from khantui.screens.ask import Confirm, Line, Trigger
+from khantui.screens.ask import Confirm, Pause, Trigger
 from khantui.state.timing import Timing, free_name
 
 if TYPE_CHECKING:
     from khantui.api.client import Client
     from khantui.render.against import Parting
     from khantui.screens.host import Host
+
+
+_FIRINGS = 20  # that are told of a schedule
 
 
 def _named(runs: Sequence[RunView]) -> str:
@@ -96,11 +99,11 @@ async def pause_or_resume(host: Host, names: Sequence[str]) -> bool:
         if done:
             host.notify(f"{_some(done)} go{'es' * (len(done) == 1)} on", markup=False)
         return bool(done)
-    what = f"pause {_some(active)}: why?"
-    reason = await host.push_screen_wait(Line(what, placeholder="for those who wonder; may be empty"))
-    if reason is None:
+    zones = {s.zone for s in found}
+    said = await host.push_screen_wait(Pause(f"pause {_some(active)}", zones.pop() if len(zones) == 1 else "UTC"))
+    if said is None:
         return False
-    done = [name for name in active if await host.ask(lambda c, n=name: c.pause(n, reason)) is not None]  # type: ignore[misc]
+    done = [name for name in active if await host.ask(lambda c, n=name: c.pause(n, *said)) is not None]  # type: ignore[misc]
     if done:
         host.notify(f"{_some(done)} {'is' if len(done) == 1 else 'are'} paused", markup=False)
     return bool(done)
@@ -120,6 +123,17 @@ async def run_now(host: Host, schedule: ScheduleView) -> RunView | None:
     if started is not None:
         host.notify(f"{schedule.pipeline} {short(started.id)} is started", markup=False)
     return started
+
+
+async def describe_schedule(host: Host, schedule: ScheduleView) -> None:
+    """Show all about a schedule: what it was told, how it is, and what it will do."""
+    from khantui.render.schedules import describe_schedule as described
+    from khantui.screens.text import TextPage
+
+    seen = await host.ask(lambda c: c.foresight(schedule.name, _FIRINGS))
+    if seen is not None:
+        lines = [list(line) for line in described(schedule, seen, host.moment)]
+        host.push_screen(TextPage(f"schedule {schedule.name}", lines))
 
 
 async def delete_schedules(host: Host, names: Sequence[str]) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from datetime import datetime
+from typing import ClassVar, cast
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -15,8 +16,10 @@ from textual.widgets import Button, Input, Label, OptionList, Select, Static
 from textual.widgets.option_list import Option
 
 from backend.api.wire import StartRun
+from khantui.errors import Misuse
 from khantui.render.text import visible
-from khantui.screens.host import title
+from khantui.screens.host import Host, title
+from khantui.state.when import moment_or_span
 
 
 class Confirm(ModalScreen[bool]):
@@ -116,6 +119,48 @@ class Line(ModalScreen[str | None]):
 
     def action_leave(self) -> None:
         """Without an answer."""
+        self.dismiss(None)
+
+
+class Pause(ModalScreen[tuple[str, datetime | None] | None]):
+    """Why a schedule is to stand still, and until when; None if it was left."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "leave"),
+        Binding("ctrl+s,f2", "pause", "pause", priority=True),
+    ]
+
+    def __init__(self, title: str, zone: str) -> None:
+        super().__init__()
+        self._asked, self._zone = title, zone
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="dialog") as dialog:
+            dialog.border_title = title(self._asked)
+            dialog.border_subtitle = "enter pause · tab next field · esc leave it"
+            yield Label("why?")
+            yield Input(placeholder="for those who wonder; may be empty", id="why", compact=True)
+            yield Label(f"until ({visible(self._zone)})", markup=False)
+            yield Input(placeholder="2026-12-01, 2026-12-01T06:00, 2h; empty: until resumed", id="until", compact=True)
+            yield Static("", id="wrong", markup=False)
+
+    def on_input_submitted(self) -> None:
+        self.action_pause()
+
+    def action_pause(self) -> None:
+        """Pause it so, if what was written can be understood."""
+        try:
+            written = self.query_one("#until", Input).value.strip()
+            until = moment_or_span(written, self._zone, cast(Host, self.app).moment)
+        except Misuse as misuse:
+            wrong = self.query_one("#wrong", Static)
+            wrong.update(visible(" → ".join(filter(None, (misuse.message, misuse.hint)))))
+            wrong.display = True
+            return
+        self.dismiss((self.query_one("#why", Input).value.strip(), until))
+
+    def action_leave(self) -> None:
+        """Leave it."""
         self.dismiss(None)
 
 

@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 from textual import work
 from textual.binding import Binding, BindingType
 
-from backend.api.wire import BackfillPreview, BackfillView, StartBackfill
-from khantui.render.moments import stamp
+from backend.api.wire import BackfillView
 from khantui.render.rows import backfill_columns
 from khantui.render.table import Column
-from khantui.screens.ask import Confirm, Line
+from khantui.screens.ask import Confirm
+from khantui.screens.filling import BackfillForm
 from khantui.screens.host import Host
 from khantui.screens.listing import Listing
+from khantui.state.filling import Filling
 from khantui.state.rows import ListRows
 
 FIELDS = frozenset(("id", "pipeline", "state", "by"))
@@ -118,40 +119,16 @@ class Backfills(Listing[BackfillView]):
 
 
 async def start(host: Host, words: str) -> bool:
-    """Start a backfill: of `PIPELINE FROM TO [STEP]`, or of what is asked for; after a look at what it would do."""
+    """Start a backfill, by a form that begins with what was said already: `[PIPELINE [FROM [TO [STEP]]]]`."""
     if not host.allows("new_backfill"):
         return False
-    if len(words.split()) < 3:
-        said = await host.push_screen_wait(
-            Line("backfill: PIPELINE FROM TO [STEP]", f"{words} ".lstrip(), "weekly-learners 2026-03-01 2026-03-31 1d")
-        )
-        words = said or ""
-    name, *rest = words.split(maxsplit=3) or [""]
-    if len(rest) < 2:
-        if words:
-            host.notify("say the pipeline, from when and to when", severity="warning", markup=False)
+    known = sorted(host.overview.pipelines)
+    filling = Filling.of(words, known[0] if known else "")
+    if filling.pipeline not in known:
+        said = f"there is no pipeline {filling.pipeline!r}" if filling.pipeline else "there is no pipeline yet"
+        host.notify(said, severity="warning", markup=False)
         return False
-    body = StartBackfill(rest[0], rest[1], rest[2] if len(rest) > 2 else "")
-    seen = await host.ask(lambda c: c.preview_backfill(name, body, 8))
-    if seen is None or not await host.push_screen_wait(
-        Confirm(f"Backfill {name}: {seen.total - seen.good} runs?", _would(seen), yes="start it", harmless=True)
-    ):
-        return False
-    made = await host.ask(lambda c: c.start_backfill(name, body))
-    if made is not None:
-        host.notify(f"backfill {made.id} of {name} is started", markup=False)
-    return made is not None
-
-
-def _would(seen: BackfillPreview) -> str:
-    lines = [f"from {stamp(seen.start)} to {stamp(seen.end)}, step {seen.step}, one at a time"]
-    lines += [f"{seen.good} of {seen.total} are good already"] if seen.good else []
-    for moment in seen.moments:
-        environment = " ".join(f"{name}={value}" for name, value in moment.environment.items())
-        lines.append(f"{stamp(moment.logical_time)}  {'good already' if moment.good else environment}")
-    if len(seen.moments) < seen.total:
-        lines.append(f"… and {seen.total - len(seen.moments)} more")
-    return "\n".join(lines)
+    return await host.push_screen_wait(BackfillForm(filling))
 
 
 def subject(backfill: BackfillView) -> dict[str, object]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
 from typing import ClassVar, cast
 
 from textual import work
@@ -17,6 +16,7 @@ from backend.api.wire import ScheduleView
 from khantui.errors import Failure
 from khantui.render.firings import firing_lines
 from khantui.render.live import live_schedule_columns
+from khantui.render.schedules import schedule_lines
 from khantui.render.table import Column
 from khantui.render.text import visible
 from khantui.screens import acts
@@ -37,6 +37,7 @@ class FiringsPanel(Guarded, Vertical):
         Binding("e", "edit_schedule", "edit the schedule"),
         Binding("s", "pause", "pause/resume"),
         Binding("t", "run_now", "run now"),
+        Binding("d", "describe_schedule", "describe", show=False),
         Binding("ctrl+d", "delete_schedule", "delete", show=False),
     ]
 
@@ -80,28 +81,21 @@ class FiringsPanel(Guarded, Vertical):
         schedule = self.table.current
         if schedule != self._drawn:
             self._drawn = schedule
-            self._show(schedule, schedule.next if schedule is not None else ())
-            if schedule is not None and schedule.next:
+            title = f"next firings of {visible(schedule.name)}" if schedule is not None else "firings"
+            self.query_one("#ahead").border_title = Content(title)
+            if schedule is not None:
                 self._foresee(schedule)
 
     @work(group="firings", exclusive=True)
     async def _foresee(self, schedule: ScheduleView) -> None:
         await asyncio.sleep(0.1)  # the cursor may go on
         try:
-            times = await self.host.link.ask(lambda c: c.preview(schedule.name, _AHEAD))
+            found = await self.host.link.ask(lambda c: c.foresight(schedule.name, _AHEAD))
         except Failure:
             return
         if self._drawn == schedule:
-            self._show(schedule, times)
-
-    def _show(self, schedule: ScheduleView | None, times: Sequence[datetime]) -> None:
-        title = f"next firings of {visible(schedule.name)}" if schedule is not None else "firings"
-        self.query_one("#ahead").border_title = Content(title)
-        lines = firing_lines(times, schedule.zone, self.host.moment) if schedule else []
-        if schedule is not None and not lines:
-            said = f"paused: {schedule.paused_reason}" if schedule.paused else schedule.when
-            lines = [[(visible(said) or "it fires no more", "faint")]]
-        self.query_one("#firings", LineView).show(lines)
+            lines = [*schedule_lines(schedule, self.host.moment), *firing_lines(found, self.host.moment)]
+            self.query_one("#firings", LineView).show(lines)
 
     def on_resource_table_opened(self, message: ResourceTable.Opened) -> None:
         message.stop()
@@ -127,6 +121,12 @@ class FiringsPanel(Guarded, Vertical):
         """Start a run as it would."""
         if (schedule := self.table.current) is not None:
             await acts.run_now(self.host, schedule)
+
+    @work(group="act")
+    async def action_describe_schedule(self) -> None:
+        """All about it."""
+        if (schedule := self.table.current) is not None:
+            await acts.describe_schedule(self.host, schedule)
 
     @work(group="act")
     async def action_delete_schedule(self) -> None:

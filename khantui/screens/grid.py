@@ -45,6 +45,7 @@ class GridScreen(View):
         Binding("ctrl+d", "cancel", "cancel", show=False),
         Binding("ctrl+z", "faults", "failed only"),
         Binding("e", "edit", "edit", show=False),
+        Binding("s", "schedules", "schedules", show=False),
         Binding("c", "copy", "copy the id", show=False),
     ]
 
@@ -284,6 +285,10 @@ class GridScreen(View):
     def action_edit(self) -> None:
         """Edit the pipeline's document."""
         self.host.go(f"edit {self.grid.pipeline}")
+
+    def action_schedules(self) -> None:
+        """What starts the pipeline."""
+        self.host.go(f"schedules pipeline={self.grid.pipeline}")
 
     def action_copy(self) -> None:
         """Put the run's id on the clipboard."""

@@ -57,6 +57,7 @@ class PipelineScreen(View):
         Binding("t", "trigger", "trigger"),
         Binding("e", "edit", "edit"),
         Binding("x", "grid", "grid"),
+        Binding("s", "part('schedules')", "schedules", show=False),
         Binding("l,L", "last", "last run"),
         Binding("c", "copy", "copy the document", show=False),
     ]

@@ -32,6 +32,7 @@ class Pipelines(Listing[PipelineView]):
         Binding("d", "document", "document"),
         Binding("x", "grid", "grid", show=False),
         Binding("s", "schedules", "schedules"),
+        Binding("b", "new_backfill", "backfill", show=False),
         Binding("ctrl+d", "delete_pipeline", "delete", show=False),
         Binding("N", "sort('PIPELINE')", "sort by name", show=False),
         Binding("A", "sort('WHEN')", "sort by age", show=False),
@@ -92,6 +93,11 @@ class Pipelines(Listing[PipelineView]):
         """Its schedules."""
         if (pipeline := self.table.current) is not None:
             self.host.go(f"schedules pipeline={pipeline.name}")
+
+    def action_new_backfill(self) -> None:
+        """Runs for times that have passed."""
+        if (pipeline := self.table.current) is not None:
+            self.host.go(f"backfill {pipeline.name}")
 
     @work(group="act")
     async def action_trigger(self) -> None:

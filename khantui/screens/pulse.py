@@ -40,6 +40,7 @@ class Pulse(View):
         Binding("w", "why", "why"),
         Binding("x", "grid", "grid"),
         Binding("d", "describe", "describe", show=False),
+        Binding("s", "schedules", "schedules", show=False),
         Binding("c", "copy", "copy the id", show=False),
     ]
 
@@ -199,6 +200,11 @@ class Pulse(View):
         """The pipeline's runs and their stages."""
         if (item := self.sections.chosen) is not None:
             self.host.go(f"grid {item.pipeline}")
+
+    def action_schedules(self) -> None:
+        """What starts the pipeline."""
+        if (item := self.sections.chosen) is not None and item.pipeline:
+            self.host.go(f"schedules pipeline={item.pipeline}")
 
     async def _chosen_run(self) -> RunView | None:
         item = self.sections.chosen

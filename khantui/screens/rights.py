@@ -26,6 +26,10 @@ OPERATIONS = {
     "new_backfill": "start_backfill",
     "hold_backfill": "pause_backfill",
     "cancel_backfill": "cancel_backfill",
+    "new_channel": "put_channel",
+    "edit_channel": "put_channel",
+    "test_channel": "test_channel",
+    "delete_channel": "delete_channel",
 }
 
 

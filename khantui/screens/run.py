@@ -57,6 +57,7 @@ class RunScreen(View):
         Binding("y", "json", "JSON", show=False),
         Binding("e", "edit", "edit", show=False),
         Binding("a", "artifacts", "artifacts", show=False),
+        Binding("s", "schedules", "schedules", show=False),
         Binding("p", "attempt(-1)", "attempt before", show=False),
         Binding("P", "attempt(1)", "attempt after", show=False),
         Binding("n", "find(1)", "next error", show=False),
@@ -393,6 +394,11 @@ class RunScreen(View):
         """Edit the pipeline's document."""
         if self._run is not None:
             self.host.go(f"edit {self._run.pipeline}")
+
+    def action_schedules(self) -> None:
+        """What starts the pipeline."""
+        if self._run is not None:
+            self.host.go(f"schedules pipeline={self._run.pipeline}")
 
     def action_artifacts(self) -> None:
         """What it read and wrote."""

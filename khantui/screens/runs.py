@@ -44,6 +44,7 @@ class Runs(TableView[RunView]):
         Binding("c", "copy", "copy the id", show=False),
         Binding("e", "edit", "edit", show=False),
         Binding("x", "open", "graph", show=False),
+        Binding("s", "schedules", "schedules", show=False),
         Binding("ctrl+z", "faults", "failed only"),
         Binding("ctrl+w", "wide", "wide", show=False),
         Binding("ctrl+s", "save", "save", show=False),
@@ -219,6 +220,11 @@ class Runs(TableView[RunView]):
         """Edit the pipeline's document."""
         if (run := self.table.current) is not None:
             self.host.go(f"edit {run.pipeline}")
+
+    def action_schedules(self) -> None:
+        """What starts the pipeline."""
+        if (run := self.table.current) is not None:
+            self.host.go(f"schedules pipeline={run.pipeline}")
 
     @work(group="act")
     async def action_against(self) -> None:

@@ -13,11 +13,13 @@ from backend.api.wire import ScheduleView
 from khantui.render.live import live_schedule_columns
 from khantui.render.table import Column
 from khantui.screens import acts
+from khantui.screens.filling import BackfillForm
 from khantui.screens.listing import Listing
+from khantui.state.filling import Filling
 from khantui.state.rows import ListRows
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
-FIELDS = frozenset(("name", "pipeline", "kind", "zone", "paused", "state"))
+FIELDS = frozenset(("name", "pipeline", "kind", "zone", "paused", "state", "late"))
 
 
 class Schedules(Listing[ScheduleView]):
@@ -30,6 +32,8 @@ class Schedules(Listing[ScheduleView]):
         Binding("s", "pause", "pause/resume"),
         Binding("t", "run_now", "run now"),
         Binding("l", "last", "last run"),
+        Binding("d", "describe_schedule", "describe"),
+        Binding("b", "new_backfill", "backfill", show=False),
         Binding("ctrl+d", "delete_schedule", "delete", show=False),
         Binding("N", "sort('SCHEDULE')", "sort by name", show=False),
         Binding("A", "sort('NEXT')", "sort by next", show=False),
@@ -69,9 +73,10 @@ class Schedules(Listing[ScheduleView]):
             self.host.go(f"run {schedule.last_run}")
 
     def action_new_schedule(self) -> None:
-        """A schedule for the pipeline of the one at the cursor, or for another."""
+        """A schedule for the pipeline of the one at the cursor, or for the one that the list is of."""
         at = self.table.current
-        acts.new_schedule(self.host, at.pipeline if at is not None else "")
+        asked = (word.partition("pipeline=")[2] for word in self._filter.split() if word.startswith("pipeline="))
+        acts.new_schedule(self.host, at.pipeline if at is not None else next(asked, ""))
 
     def action_edit_schedule(self) -> None:
         """When it fires, and with what."""
@@ -91,6 +96,20 @@ class Schedules(Listing[ScheduleView]):
             await acts.run_now(self.host, schedule)
 
     @work(group="act")
+    async def action_new_backfill(self) -> None:
+        """Runs for firings of it that have passed."""
+        if (schedule := self.table.current) is not None:
+            filling = Filling(schedule.pipeline, step=schedule.name, parameters=schedule.parameters)
+            if await self.host.push_screen_wait(BackfillForm(filling)):
+                self.host.go("backfills")
+
+    @work(group="act")
+    async def action_describe_schedule(self) -> None:
+        """All about it, with what comes."""
+        if (schedule := self.table.current) is not None:
+            await acts.describe_schedule(self.host, schedule)
+
+    @work(group="act")
     async def action_delete_schedule(self) -> None:
         """Delete what is marked, after a question."""
         if await acts.delete_schedules(self.host, self.table.chosen()):
@@ -106,4 +125,5 @@ def subject(schedule: ScheduleView) -> dict[str, object]:
         "zone": schedule.zone,
         "paused": "yes" if schedule.paused else "no",
         "state": schedule.last_state,
+        "late": "yes" if schedule.late else "no",
     }

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import ClassVar, Literal, cast
-from zoneinfo import available_timezones
+from typing import ClassVar, cast
 
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.suggester import SuggestFromList
 from textual.widget import Widget
-from textual.widgets import Input, Label, Select, SelectionList, Static
+from textual.widgets import Input, Select, SelectionList, Static
 
 from backend.api.wire import ForesightView, ScheduleView
 from khantui.errors import Failure
 from khantui.render.firings import side_by_side
 from khantui.render.text import visible
 from khantui.screens.host import Host, title
-from khantui.state.timing import KINDS, MISSED, TIMES, Timing, free_name
+from khantui.screens.parameters import ParameterFields
+from khantui.screens.timing_fields import AS_WRITTEN, CHOICES, TEXTS, policy_fields, preset, row, times_fields
+from khantui.state.timing import Timing, free_name
 from khantui.widgets.field import marked
 from khantui.widgets.line_view import LineView
 
 _QUIET = 0.2  # seconds without a key, after which the daemon is asked
-_AS_WRITTEN = ""
 
 
 class ScheduleForm(ModalScreen[bool]):
@@ -44,7 +42,6 @@ class ScheduleForm(ModalScreen[bool]):
         self._begun = timing
         self._before = before
         self._was: ForesightView | None = None  # what the schedule does as it is stored
-        self._declared: dict[str, dict[str, object]] = {}  # the pipeline's parameters
         self._asked = 0  # how often the daemon was asked what would be
 
     @property
@@ -61,7 +58,6 @@ class ScheduleForm(ModalScreen[bool]):
             page.border_subtitle = "enter store it · tab next field · esc leave it"
             with VerticalScroll(id="answers", can_focus=False):
                 yield from self._fields()
-                yield Vertical(id="parameters")
             yield Static("", id="wrong", markup=False)
             with Vertical(id="foreseen", classes="panel") as panel:
                 panel.border_title = "next firings"
@@ -71,107 +67,56 @@ class ScheduleForm(ModalScreen[bool]):
         timing = self._timing
         if self._before is None:
             names = [(visible(name), name) for name in sorted(self.host.overview.pipelines)]
-            yield _row("pipeline", Select(names, value=timing.pipeline, allow_blank=False, id="pipeline", compact=True))
-            yield _row("name", Input(timing.name, id="name", compact=True))
-        yield _row("it runs", Select(self._kinds(), value=timing.kind, allow_blank=False, id="kind", compact=True))
-        times = [*TIMES, ("as written below", _AS_WRITTEN)]
-        yield _row(
-            "when", Select(times, value=_preset(timing.cron), allow_blank=False, id="times", compact=True), "cron"
-        )
-        hint = "minute hour day month weekday; several with ; between"
-        yield _row("cron", Input(timing.cron, placeholder=hint, id="cron", compact=True), "cron")
-        yield _row("at", Input(timing.at, placeholder="2026-11-23T06:00", id="at", compact=True), "once")
-        yield _row("after", self._causes(), "after")
-        zones = SuggestFromList(sorted(available_timezones()), case_sensitive=False)
-        zone = Input(
-            timing.zone, placeholder="Europe/Paris; → takes the ghost text", suggester=zones, id="zone", compact=True
-        )
-        yield _row("time zone", zone, "cron", "once")
-        missed = Select(MISSED, value=timing.catch_up, allow_blank=False, id="missed", compact=True)
-        yield _row("if missed", missed, "cron")
-
-    def _kinds(self) -> list[tuple[str, str]]:
-        """Those that the form asks about; one that it does not know is kept."""
-        known: list[tuple[str, str]] = list(KINDS)
-        begun = self._begun.kind
-        return known if begun in (kind for _, kind in known) else [*known, ("as it does now", begun)]
-
-    def _causes(self) -> SelectionList[str]:
-        known = sorted({*self.host.overview.pipelines, *self._timing.after} - {self._timing.pipeline})
-        chosen = self._timing.after
-        causes = SelectionList[str](
-            *((marked(n, n in chosen), n, n in chosen) for n in known), id="after", compact=True
-        )
-        causes.styles.height = max(1, min(5, len(known)))
-        return causes
+            yield row("pipeline", Select(names, value=timing.pipeline, allow_blank=False, id="pipeline", compact=True))
+            yield row("name", Input(timing.name, id="name", compact=True))
+        yield from times_fields(timing, self.host.overview.pipelines)
+        yield ParameterFields(id="parameters")
+        yield from policy_fields(timing)
 
     def on_mount(self) -> None:
         self._show_kind()
         self.query_one("#cron" if self._timing.kind == "cron" else "#kind").focus()
-        self._declare()
+        self.query_one(ParameterFields).declare(self._timing.pipeline, self._timing.parameters)
         self._foresee()
 
     # the fields
 
     def _show_kind(self) -> None:
-        for row in self.query(".only"):
-            row.display = row.has_class(self._timing.kind)
-
-    @work(group="declared", exclusive=True)
-    async def _declare(self) -> None:
-        """Ask for the parameters of the pipeline, and show a field for each."""
-        name = self._timing.pipeline
-        try:
-            view = await self.host.link.ask(lambda c: c.pipeline(name))
-            version = await self.host.link.ask(lambda c: c.version(name, view.version))
-            document = json.loads(version.document) if isinstance(version.document, str) else {}
-        except (Failure, ValueError):
-            return  # those that are set are kept; what is wrong with the schedule is said below
-        self._declared = document.get("parameters", {})
-        holder = self.query_one("#parameters", Vertical)
-        await holder.remove_children()
-        await holder.mount_all([self._parameter(i, name) for i, name in enumerate(self._declared)])
-
-    def _parameter(self, number: int, name: str) -> Widget:
-        declared, value = self._declared[name], self._timing.parameters.get(name, "")
-        default = str(declared["default"]) if "default" in declared else ""
-        choices = declared.get("choices")
-        hint = f"{default or 'empty'}, unless said otherwise" if "default" in declared else "required"
-        if isinstance(choices, list):
-            hint += f"; one of {', '.join(map(str, choices))}"
-        return _row(name, Input(value, placeholder=hint, id=f"p{number}", compact=True))
+        for each in self.query(".only"):
+            each.display = each.has_class(self._timing.kind)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         field, value = event.input.id or "", event.value
-        if field in ("name", "cron", "at", "zone"):
+        if field in TEXTS:
             answers: Mapping[str, str] = {field: value.strip()}
             self._timing = replace(self._timing, **answers)  # type: ignore[arg-type]
-        elif field[:1] == "p" and field[1:].isdecimal():
-            name = list(self._declared)[int(field[1:])]
-            self._timing = replace(self._timing, parameters={**self._timing.parameters, name: value})
         if field == "cron":
             times = self.query_one("#times", Select)
-            if times.value != _preset(value):
+            if times.value != preset(value):
                 with times.prevent(Select.Changed):
-                    times.value = _preset(value)
+                    times.value = preset(value)
+        self._later()
+
+    def on_parameter_fields_changed(self, message: ParameterFields.Changed) -> None:
+        message.stop()
+        self._timing = replace(self._timing, parameters=message.values)
         self._later()
 
     def on_select_changed(self, event: Select.Changed) -> None:
         event.stop()
         value = str(event.value)
-        if event.select.id == "kind":
-            self._timing = replace(self._timing, kind=cast('Literal["cron", "once", "every", "after"]', value))
+        if event.select.id in CHOICES:
+            answers: Mapping[str, str] = {event.select.id: value}
+            self._timing = replace(self._timing, **answers)  # type: ignore[arg-type]
             self._show_kind()
-        elif event.select.id == "missed":
-            self._timing = replace(self._timing, catch_up=cast('Literal["none", "latest", "all"]', value))
-        elif event.select.id == "times" and value != _AS_WRITTEN:
+        elif event.select.id == "times" and value != AS_WRITTEN:
             self.query_one("#cron", Input).value = value
         elif event.select.id == "pipeline" and value != self._timing.pipeline:
             name = free_name(value, self.host.overview.schedules)
             self._timing = replace(self._timing, pipeline=value, name=name, parameters={})
             self.query_one("#name", Input).value = name
-            self._declare()
+            self.query_one(ParameterFields).declare(value, {})
         self._later()
 
     def on_selection_list_selected_changed(self, event: SelectionList.SelectedChanged[str]) -> None:
@@ -247,15 +192,3 @@ class ScheduleForm(ModalScreen[bool]):
     def action_leave(self) -> None:
         """Without storing it."""
         self.dismiss(False)
-
-
-def _row(label: str, field: Widget, *kinds: str) -> Horizontal:
-    """A field with its label on one line; with `kinds` it is for schedules of these only."""
-    return Horizontal(
-        Label(visible(label), markup=False), field, classes=" ".join(("row", *kinds, *["only"][: len(kinds)]))
-    )
-
-
-def _preset(cron: str) -> str:
-    known: Sequence[str] = [value for _, value in TIMES]
-    return cron if cron in known else _AS_WRITTEN

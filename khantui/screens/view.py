@@ -21,7 +21,9 @@ from khantui.widgets.heading import Heading
 from khantui.widgets.prompt import Kind, Prompt
 
 # commands that are followed by a pipeline's name, or may be
-_NAMING = frozenset(["run", "log", "search", "why", "describe", "artifacts", "pipeline", "grid", "trigger", "edit"])
+_NAMING = frozenset(
+    ("run", "log", "search", "why", "describe", "artifacts", "pipeline", "grid", "trigger", "edit", "backfill")
+)
 
 
 # actions that every screen has

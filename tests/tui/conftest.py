@@ -54,3 +54,32 @@ def shown(app: Any) -> str:
 def told(app: Any) -> str:
     """What the interface has told in passing."""
     return "\n".join(notification.message for notification in app._notifications)
+
+
+_NAMED = {
+    **{" ": "space", "-": "minus", "=": "equals_sign", "~": "tilde", ":": "colon", "/": "slash", "*": "asterisk"},
+    **{".": "full_stop", ",": "comma", "_": "underscore", ";": "semicolon", "@": "at", "?": "question_mark"},
+}
+
+
+async def write(pilot: Pilot[Any], text: str) -> None:
+    """Type a text, key by key."""
+    await pilot.press(*(_NAMED.get(character, character) for character in text))
+
+
+async def to_field(pilot: Pilot[Any], name: str) -> None:
+    """Tab on to the field of that id."""
+    for _ in range(40):
+        if pilot.app.focused is not None and pilot.app.focused.id == name:
+            return
+        await pilot.press("tab")
+        await pilot.pause()
+    raise AssertionError(f"there is no field {name!r}:\n{shown(pilot.app)}")
+
+
+async def fill(pilot: Pilot[Any], **fields: str) -> None:
+    """Write into the fields of these ids, in the place of what stands there, by keys alone."""
+    for name, text in fields.items():
+        await to_field(pilot, name)
+        await pilot.press("end", "ctrl+u")
+        await write(pilot, text)

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from textual.widgets import Input, Select
 
-from khantui.screens.ask import Confirm, Line
+from khantui.screens.ask import Confirm, Pause
 from khantui.screens.runs import Runs
 from khantui.screens.schedules import Schedules
+from khantui.screens.text import TextPage
 from khantui.screens.timing import ScheduleForm
-from tests.tui.conftest import shown, told, until
+from tests.tui.conftest import fill, shown, to_field, told, until
 from tests.tui.desk import Desk
 
 pytestmark = pytest.mark.slow
@@ -73,7 +74,7 @@ async def test_a_schedule_is_made_changed_run_stopped_and_deleted(desk: Desk) ->
         await until(pilot, lambda: not isinstance(app.screen, ScheduleForm))
         assert stored(desk, "regions")["after"] == ["etl-daily"]
         await pilot.press("s")
-        await until(pilot, lambda: isinstance(app.screen, Line))
+        await until(pilot, lambda: isinstance(app.screen, Pause))
         await pilot.press(*"moving", "enter")
         await until(pilot, lambda: "paused by" in shown(app))
         assert stored(desk, "regions")["paused_reason"] == "moving"
@@ -99,7 +100,7 @@ async def test_marked_schedules_are_stopped_with_one_reason(desk: Desk) -> None:
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: app.screen.rows.count == 2)
         await pilot.press("space", "space", "s")
-        await until(pilot, lambda: "pause 2 schedules: why?" in shown(app))
+        await until(pilot, lambda: "pause 2 schedules" in shown(app))
         await pilot.press(*"cleaning", "enter")
         await until(pilot, lambda: "2 schedules are paused" in told(app))
         assert [stored(desk, n)["paused_reason"] for n in "ab"] == ["cleaning", "cleaning"]
@@ -130,3 +131,100 @@ async def test_what_is_written_stays_while_the_daemon_is_away(tmp_path: Any) -> 
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, Runs) and "[schedule=monday-6]" in shown(app))
     desk.stop()
+
+
+async def choose(pilot: Any, name: str, down: int) -> None:
+    """The choice so many below the present one."""
+    await to_field(pilot, name)
+    await pilot.press("enter", *["down"] * down, "enter")
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_one_key_leads_from_a_pipeline_to_its_schedule_and_two_change_it(
+    desk: Desk, size: tuple[int, int]
+) -> None:
+    for start in ("pipelines", "runs", "grid weekly-learners", "pipeline weekly-learners", "pulse"):
+        app = desk.app(start)
+        async with app.run_test(size=size) as pilot:
+            await until(pilot, lambda a=app: a.overview.loaded and "weekly-learners" in shown(a))
+            if start in ("pipelines", "runs"):
+                await pilot.press("G")
+            await pilot.press("s")
+            await until(pilot, lambda a=app: "monday-6" in shown(a))
+            await pilot.press("e")
+            await until(pilot, lambda a=app: isinstance(a.screen, ScheduleForm) and "schedule monday-6" in shown(a))
+
+
+async def test_every_policy_is_a_field_and_what_may_surprise_is_said(desk: Desk) -> None:
+    app = desk.app("schedules pipeline=etl-daily")
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "n makes one" in shown(app) and app.overview.loaded)
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, ScheduleForm))
+        await fill(pilot, cron="30 2 * * *", zone="Europe/Berlin")
+        await until(pilot, lambda: "comes twice" in shown(app) or "does not exist" in shown(app))
+        await choose(pilot, "catch_up", 1)
+        await fill(pilot, window="2d")
+        await choose(pilot, "overlap", 2)
+        await fill(pilot, deadline="07:00", jitter="5m", start="2026-12-01", end="2027-12-31", skip="12-25 2027-01-01")
+        await until(pilot, lambda: "Tue 01 Dec 2026 02:30 (01:30 UTC)" in shown(app))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "etl-daily" in shown(app) and not isinstance(app.screen, ScheduleForm))
+        made = stored(desk, "etl-daily")
+        assert (made["catch_up"], made["window"], made["overlap"]) == ("none", 2 * 86400, "skip")
+        assert (made["deadline"], made["jitter"], made["skip"]) == ("07:00", 300, ["12-25", "2027-01-01"])
+        assert made["start"] == "2026-12-01T00:00:00+01:00"
+        assert made["end"][:19] == "2027-12-31T23:59:59"
+        await pilot.press("e")  # and all of it is there again
+        await until(pilot, lambda: isinstance(app.screen, ScheduleForm))
+        form = app.screen
+        written = {i.id: i.value for i in form.query(Input) if i.id}
+        assert written["end"] == "2027-12-31"
+        assert (written["jitter"], written["window"], written["skip"]) == ("5m", "2d", "12-25 2027-01-01")
+        await choose(pilot, "kind", 2)
+        await fill(pilot, every="90m")
+        await until(pilot, lambda: "every 1h30m" in shown(app))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: not isinstance(app.screen, ScheduleForm))
+        assert (stored(desk, "etl-daily")["kind"], stored(desk, "etl-daily")["every"]) == ("every", 5400)
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, Pause))
+        await fill(pilot, why="moving", until="tomorrow")
+        await pilot.press("enter")
+        await until(pilot, lambda: "is no duration" in shown(app))
+        await fill(pilot, until="2026-12-24")
+        await pilot.press("enter")
+        await until(pilot, lambda: "until 2026-12-24: moving" in shown(app))
+        assert stored(desk, "etl-daily")["paused_until"] == "2026-12-24T00:00:00+01:00"
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(app.screen, TextPage) and "deadline      07:00" in shown(app))
+        assert "until 2026-12-24: moving" in shown(app)
+        await pilot.press("escape", "ctrl+d")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await until(pilot, lambda: "n makes one" in shown(app))
+
+
+async def test_a_schedule_after_others_waits_for_what_is_chosen(desk: Desk) -> None:
+    app = desk.app("schedules pipeline=etl-daily")
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "n makes one" in shown(app) and app.overview.loaded)
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, ScheduleForm))
+        await choose(pilot, "kind", 3)
+        await to_field(pilot, "after")
+        await pilot.press("space", "down", "space")
+        await choose(pilot, "condition", 2)
+        await choose(pilot, "together", 3)
+        await until(pilot, lambda: "after regions and weekly-learners ended" in shown(app))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: not isinstance(app.screen, ScheduleForm))
+        made = stored(desk, "etl-daily")
+        assert (made["after"], made["condition"], made["join"], made["match"]) == (
+            ["regions", "weekly-learners"], "ended", "all", "latest"
+        )  # fmt: skip
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(app.screen, ScheduleForm))
+        assert app.screen.query_one("#together", Select).value == "latest"
+        await pilot.press("escape")
+        desk.do(desk.ask("DELETE", "/schedules/etl-daily", status=204))

@@ -15,7 +15,7 @@ from khantui.cli.preview import show_preview
 from khantui.cli.root import khantui
 from khantui.cli.schedules import _body
 from khantui.cli.session import Session
-from khantui.cli.when import days_of, moment_of, seconds_of
+from khantui.state.when import days_of, moment_of, seconds_of
 from khantui.errors import Misuse
 
 NOON = datetime(2027, 3, 2, 12, tzinfo=UTC)

@@ -31,6 +31,15 @@ def moment_of(text: str, zone: str, *, last: bool = False) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=there)
 
 
+def moment_or_span(text: str, zone: str, now: datetime) -> datetime | None:
+    """The moment that `text` means in `zone`, or a span (2h) after `now`; None for nothing. Raises Misuse."""
+    if not text:
+        return None
+    if text[:4].isdigit():
+        return moment_of(text, zone)
+    return now + timedelta(seconds=seconds_of(text, "until"))
+
+
 def seconds_of(text: str, option: str) -> int:
     """Whole seconds of a span such as 90m; nothing is 0. Raises Misuse."""
     from backend.spec.quantity import duration

@@ -1,0 +1,190 @@
+"""Channels: where notifications go, how telling goes, and a test of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
+
+from msgspec import UNSET
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label, Static
+
+from backend.api.wire import ChannelTest, ChannelView, PutChannel
+from khantui.errors import Failure, Misuse
+from khantui.render.channels import answer_lines, channel_lines
+from khantui.render.rows import channel_columns
+from khantui.render.table import Column
+from khantui.render.text import visible
+from khantui.screens.ask import Confirm
+from khantui.screens.host import Host, title
+from khantui.screens.listing import Listing
+from khantui.screens.text import TextPage
+from khantui.state.rows import ListRows
+from khantui.state.when import seconds_of
+
+FIELDS = frozenset(("name", "state", "service"))
+_SOON = 5.0  # seconds between two looks: what channels tell is no event
+
+
+class Channels(Listing[ChannelView]):
+    """All channels."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "describe", show=False),
+        Binding("t", "test_channel", "test"),
+        Binding("n", "new_channel", "new"),
+        Binding("e", "edit_channel", "edit"),
+        Binding("ctrl+d", "delete_channel", "remove"),
+    ]
+    TITLE_WORD = "Channels"
+    EMPTY = "there is no channel yet: n makes one"
+    FAULTS = "state=failing"
+    SORTS: ClassVar[dict[str, Callable[[Any], Any]]] = {"CHANNEL": lambda c: c.name, "STATE": lambda c: c.state}
+
+    def __init__(self, command: str, filter: str = "") -> None:
+        self._found: list[ChannelView] = []
+        super().__init__(command, filter)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.look()
+        self.set_interval(_SOON, self.look)
+
+    def make_rows(self) -> ListRows[ChannelView]:
+        return ListRows(subject=subject, fields=FIELDS)
+
+    def items(self) -> Iterable[ChannelView]:
+        return self._found
+
+    def columns(self) -> Sequence[Column[ChannelView]]:
+        return channel_columns()
+
+    def identify(self, item: ChannelView) -> str:
+        return item.name
+
+    @work(group="look", exclusive=True)
+    async def look(self) -> None:
+        """Ask how they are; while the daemon is away, what was there stays."""
+        try:
+            self._found = await self.host.link.ask(lambda c: c.channels())
+        except Failure as failure:
+            if failure.exit_code != 3:
+                self.host.say(failure)
+            return
+        self.overview_changed()
+
+    def action_refresh(self) -> None:
+        """Ask how they are."""
+        self.look()
+
+    def action_open(self) -> None:
+        """All about it; its URLs are never shown."""
+        if (channel := self.table.current) is not None:
+            self.app.push_screen(TextPage(f"channel {channel.name}", channel_lines(channel)))
+
+    @work(group="act")
+    async def action_test_channel(self) -> None:
+        """Have it send a message now, and show what each service said."""
+        if (channel := self.table.current) is None:
+            return
+        self.notify(f"{channel.name} sends a test message …", markup=False)
+        found: ChannelTest | None = await self.host.ask(lambda c: c.test_channel(channel.name))
+        if found is not None:
+            said = "it works" if found.good else "it does not work"
+            self.app.push_screen(TextPage(f"test of {channel.name}: {said}", answer_lines(found)))
+        self.look()
+
+    @work(group="act")
+    async def action_new_channel(self) -> None:
+        """Ask for a name and URLs."""
+        if await self.host.push_screen_wait(ChannelForm(None)):
+            self.look()
+
+    @work(group="act")
+    async def action_edit_channel(self) -> None:
+        """Change it; URLs that are not written anew stay."""
+        if (channel := self.table.current) is not None and await self.host.push_screen_wait(ChannelForm(channel)):
+            self.look()
+
+    @work(group="act")
+    async def action_delete_channel(self) -> None:
+        """Forget what is marked, after a question."""
+        names = self.table.chosen()
+        if not names:
+            return
+        what = f"the channel {names[0]}" if len(names) == 1 else f"{len(names)} channels"
+        lost = "what is not told yet is told no more\n" + "\n".join(names[:10])
+        if await self.host.push_screen_wait(Confirm(f"Remove {what}?", lost, yes="remove")):
+            for name in names:
+                await self.host.done(lambda c, n=name: c.delete_channel(n))  # type: ignore[misc]
+            self.table.clear_marks()
+            self.look()
+
+
+class ChannelForm(ModalScreen[bool]):
+    """A channel, new or as it is. It stays open until the daemon has stored it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "leave it"),
+        Binding("ctrl+s,f2", "store", "store", priority=True),
+    ]
+
+    def __init__(self, before: ChannelView | None) -> None:
+        super().__init__()
+        self._before = before
+
+    @property
+    def host(self) -> Host:
+        """The application."""
+        assert isinstance(self.app, Host)
+        return self.app
+
+    def compose(self) -> ComposeResult:
+        before = self._before
+        with Vertical(id="dialog") as dialog:
+            dialog.border_title = title(f"channel {before.name}" if before else "a new channel")
+            dialog.border_subtitle = "enter store it · tab next field · esc leave it"
+            if before is None:
+                yield Label("name")
+                yield Input(placeholder="oncall", id="name", compact=True)
+            yield Label("URLs, with spaces between; they are never shown again")
+            hint = f"{', '.join(before.services)}: empty leaves them" if before else "slack://… mailto://…"
+            yield Input(placeholder=visible(hint), id="urls", password=True, compact=True)
+            yield Label("what happens within this time becomes one message")
+            yield Input(f"{before.every}s" if before else "1m", placeholder="1m", id="every", compact=True)
+            yield Static("", id="wrong", markup=False)
+
+    def on_input_submitted(self) -> None:
+        self.action_store()
+
+    @work(group="store", exclusive=True)
+    async def action_store(self) -> None:
+        """Store it, and be gone; what the daemon refuses is said, and everything stays as it is."""
+        try:
+            name = self._before.name if self._before else self.query_one("#name", Input).value.strip()
+            if not name:
+                raise Misuse("the channel needs a name")
+            urls = tuple(self.query_one("#urls", Input).value.split())
+            every = seconds_of(self.query_one("#every", Input).value.strip(), "within this time")
+            body = PutChannel(urls=urls or UNSET, every=every)
+            await self.host.link.ask(lambda c: c.put_channel(name, body))
+        except Failure as failure:
+            wrong = self.query_one("#wrong", Static)
+            wrong.update(visible(" → ".join(filter(None, (failure.message, failure.hint)))))
+            wrong.display = True
+            return
+        self.host.notify(f"the channel {name} is stored: t tests it", markup=False)
+        self.dismiss(True)
+
+    def action_leave(self) -> None:
+        """Without storing it."""
+        self.dismiss(False)
+
+
+def subject(channel: ChannelView) -> dict[str, object]:
+    """What the filter language can ask about a channel."""
+    return {"name": channel.name, "state": channel.state, "service": " ".join(channel.services)}
