@@ -251,11 +251,6 @@ class Client:
         """Have a paused schedule start runs again."""
         return self.http.send("POST", f"/schedules/{_part(name)}/resume", ScheduleView)
 
-    def preview(self, name: str, count: int) -> list[datetime]:
-        """The next firings of a schedule, at most `count`."""
-        page = self.http.get(f"/schedules/{_part(name)}/preview", Page, n=count)
-        return msgspec.convert(page.items, list[datetime])
-
     def foresight(self, name: str, count: int = 5, since: datetime | None = None) -> ForesightView:
         """What a schedule will do."""
         after = since.isoformat() if since else None

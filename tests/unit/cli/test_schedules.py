@@ -15,8 +15,8 @@ from khantui.cli.preview import show_preview
 from khantui.cli.root import khantui
 from khantui.cli.schedules import _body
 from khantui.cli.session import Session
-from khantui.state.when import days_of, moment_of, seconds_of
 from khantui.errors import Misuse
+from khantui.state.when import days_of, moment_of, seconds_of
 
 NOON = datetime(2027, 3, 2, 12, tzinfo=UTC)
 NOTHING = dict.fromkeys(

@@ -16,7 +16,17 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 import khantui.app
-from backend.api.wire import Applied, ArtifactView, PipelineView, RunView, ScheduleView, VersionDiff, VersionView
+from backend.api.wire import (
+    Applied,
+    ArtifactView,
+    FiringView,
+    ForesightView,
+    PipelineView,
+    RunView,
+    ScheduleView,
+    VersionDiff,
+    VersionView,
+)
 from backend.run.state import ArtifactRecord, RunState, Trigger
 from khantui.api.client import Client
 from khantui.errors import Failure
@@ -97,8 +107,11 @@ class StandIn:
         self.changed.append(f"rollback {name} to {number}")
         return Applied(name, 3, "updated", ())
 
-    def preview(self, name: str, count: int) -> list[datetime]:
-        return [NOW.replace(day=n) for n in range(24, 29)]
+    def foresight(self, name: str, count: int) -> ForesightView:
+        times = [NOW.replace(day=n) for n in range(24, 29)]
+        last = FiringView(times[-1], ("reader",), due_by=times[-1], late=True)
+        firings = (*(FiringView(at, ()) for at in times[:-1]), last)
+        return ForesightView("every day", firings, zone="Europe/Berlin", warnings=("it fires twice",))
 
 
 def tree() -> bytes:
@@ -362,7 +375,8 @@ async def test_the_next_firings_of_its_schedules() -> None:
         await pilot.press("5")
         await settle(pilot)
         assert "every day at 06:00" in seen(app)
-        assert "Sat 28 Nov 2026 07:00 (06:00 UTC)  in 5d" in seen(app)
+        assert "! it fires twice" in seen(app)
+        assert "Sat 28 Nov 2026 07:00 (06:00 UTC)  in 5d  ends by Sat 07:00  ! late for 06:00 UTC" in seen(app)
 
 
 async def test_the_keys_lead_on() -> None:
