@@ -118,6 +118,7 @@ class Leader:
 
     async def _resign(self, lease: int) -> None:
         try:
-            await asyncio.wait_for(asyncio.shield(self._store.revoke(lease)), 2)
+            async with asyncio.timeout(2):
+                await asyncio.shield(self._store.revoke(lease))
         except (StoreError, TimeoutError, asyncio.CancelledError):
             log.info("the lease of the lead is left to expire")

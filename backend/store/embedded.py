@@ -105,7 +105,8 @@ class EmbeddedEtcd:
         if process is not None and process.returncode is None:
             process.terminate()
             try:
-                await asyncio.wait_for(process.wait(), 3)
+                async with asyncio.timeout(3):
+                    await process.wait()
             except TimeoutError:  # it waits for watches that nobody ends; to be killed does it no harm
                 process.kill()
                 await process.wait()
@@ -254,7 +255,8 @@ class EmbeddedEtcd:
             gone = asyncio.Event()
             asyncio.get_running_loop().add_reader(pidfd, gone.set)
             try:
-                await asyncio.wait_for(gone.wait(), 10)
+                async with asyncio.timeout(10):
+                    await gone.wait()
             finally:
                 asyncio.get_running_loop().remove_reader(pidfd)
                 os.close(pidfd)

@@ -82,7 +82,11 @@ async def _stream(store: EtcdStore) -> AsyncIterator[bytes]:
     try:
         call = calls.member().maintenance.Snapshot(rpc.SnapshotRequest(), metadata=await calls.metadata())
         try:
-            while (answer := await asyncio.wait_for(call.read(), SILENCE)) is not grpc.aio.EOF:
+            while True:
+                async with asyncio.timeout(SILENCE):
+                    answer = await call.read()
+                if answer is grpc.aio.EOF:
+                    break
                 yield answer.blob
         finally:
             call.cancel()

@@ -63,7 +63,8 @@ class Watching:
             create = rpc.WatchCreateRequest(
                 key=self._key, range_end=self._end, start_revision=revision, progress_notify=True
             )
-            await asyncio.wait_for(call.write(rpc.WatchRequest(create_request=create)), ANSWER)
+            async with asyncio.timeout(ANSWER):
+                await call.write(rpc.WatchRequest(create_request=create))
             asked = True
             while True:
                 reading = reading or asyncio.ensure_future(call.read())
@@ -71,7 +72,8 @@ class Watching:
                 if not done:
                     if asked:
                         raise Lost("etcd is silent")
-                    await asyncio.wait_for(call.write(_PROGRESS), ANSWER)
+                    async with asyncio.timeout(ANSWER):
+                        await call.write(_PROGRESS)
                     asked = True
                     continue
                 answer, reading, asked = reading.result(), None, False

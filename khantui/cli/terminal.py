@@ -35,6 +35,9 @@ def open_interface(
 
     gc.freeze()
     gc.enable()
+    if "TEXTUAL_DRIVER" not in os.environ:  # the terminal knows better, also when it is resized
+        for stale in ("COLUMNS", "LINES"):
+            os.environ.pop(stale, None)
     app = KhantuiApp(session.client.address, read_only=read_only)
     left = threading.Event()
 

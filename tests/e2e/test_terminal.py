@@ -30,8 +30,9 @@ class Terminal:
         self._run("new-session", "-d", "-x", str(columns), "-y", str(rows), command)
 
     def _run(self, *arguments: str) -> str:
+        size = {"COLUMNS": "80", "LINES": "24"}  # of another terminal: some shells and libraries leave that to programs
         done = subprocess.run(
-            [*self._tmux, *arguments], env=environment(), capture_output=True, text=True, check=True, timeout=30
+            [*self._tmux, *arguments], env=environment() | size, capture_output=True, text=True, check=True, timeout=30
         )
         return done.stdout
 

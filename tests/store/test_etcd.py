@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -163,6 +164,36 @@ async def test_a_watch_goes_on_where_it_was(
     gap = b"while it hears nothing"
     assert [c.value for c in seen] == [b"0", b"1", gap, b"2", b"3", gap, b"4", b"5", gap]
     assert [c.modified for c in seen] == sorted({c.modified for c in seen})
+
+
+async def test_a_watch_that_is_cancelled_as_it_begins_ends(
+    etcd_store: EtcdStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that is to end waits for its watches: a cancellation that is lost leaves it there for ever."""
+
+    async def follow() -> None:
+        async for _ in etcd_store.watch("a", 1):
+            pass
+
+    class Cancelling:
+        """A call whose reader is cancelled at the moment at which its first message is sent."""
+
+        def __init__(self, call: Any) -> None:
+            self._call = call
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._call, name)
+
+        async def write(self, request: Any) -> None:
+            await self._call.write(request)
+            following.cancel()
+
+    watch = etcd_store.calls.member().watch
+    monkeypatch.setattr(watch, "Watch", lambda watch=watch.Watch, **given: Cancelling(watch(**given)))
+    following = asyncio.create_task(follow())
+    done, _ = await asyncio.wait({following}, timeout=10)
+    assert done
+    assert following.cancelled()
 
 
 @pytest.mark.parametrize(

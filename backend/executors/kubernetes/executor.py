@@ -134,7 +134,8 @@ class KubernetesExecutor:
     async def _until_synced(self, key: AttemptKey) -> None:
         """Wait until the cluster is followed; while it is away, that is what the attempt waits for."""
         try:
-            await asyncio.wait_for(self._cluster.synced.wait(), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                await self._cluster.synced.wait()
         except TimeoutError:
             why = self._cluster.trouble or "it is slow to answer"
             self._say(Observation(key, "waiting", self._clock.now(), message=f"waits for the cluster: {why}"))

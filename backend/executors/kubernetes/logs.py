@@ -274,7 +274,8 @@ class ContainerLogs:
         while followed.streaming and not (last and followed.copy.at(last)):
             followed.grown.clear()
             try:
-                await asyncio.wait_for(followed.grown.wait(), CATCH_UP)
+                async with asyncio.timeout(CATCH_UP):
+                    await followed.grown.wait()
             except TimeoutError:
                 return
 
