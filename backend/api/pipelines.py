@@ -201,6 +201,7 @@ async def delete_pipeline(call: Call) -> Response:
     for schedule in using:
         await call.permit("editor", schedule.pipeline)
     deletes: list[Put | Delete] = [Delete(keys.pipeline(name)), Delete(keys.failing(name))]
+    deletes += [Delete(keys.results(name), prefix=True), Delete(keys.made(name), prefix=True)]
     deletes += [Delete(keys.schedule(s.name)) for s in using]
     if await call.commit([Condition(keys.pipeline(name), modified=found.modified)], deletes, name) is None:
         raise call.conflict(f"pipeline {name}")

@@ -52,6 +52,7 @@ async def start_run(call: Call) -> Response:
         parameters=body.parameters,
         trigger=Trigger("manual", by=call.who.name),
         zone=zone,
+        fresh=body.fresh,
     )
     return answer(await _create(call, run), 201)
 

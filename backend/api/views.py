@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from backend.access.decide import Grant
 from backend.api.wire import AttemptView, RoleView, RunView, StageView
-from backend.run.explain import why
+from backend.run.explain import reason, why
 from backend.run.state import Run, StageRecord
 from backend.store.catalogue import Loaded
 
@@ -42,6 +42,7 @@ def run_view(run: Run, revision: int, stages: tuple[StageView, ...] | None = Non
         revision=revision,
         due_by=run.due_by,
         late=run.late,
+        fresh=run.fresh,
         stages=UNSET if stages is None else stages,
     )
 
@@ -62,6 +63,7 @@ def stage_views(run: Run, records: Mapping[str, StageRecord], loaded: Loaded | N
             instance.each,
             loaded.pipeline.stages[instance.stage].image,
             why(run, plan, records, name),
+            reason(run, loaded.pipeline, plan, records[name]) if name in records else "",
         )
         for name, instance in plan.instances.items()
     )
@@ -76,6 +78,7 @@ def _stage(
     each: dict[str, str],
     image: str,
     message: str,
+    reason_: str = "",
 ) -> StageView:
     return StageView(
         name=record.name,
@@ -97,4 +100,5 @@ def _stage(
         inputs=record.inputs,
         outputs=record.outputs,
         reused_from=record.reused_from,
+        reason=reason_,
     )

@@ -66,6 +66,7 @@ class StageView(Struct, frozen=True):
     inputs: dict[str, str]
     outputs: dict[str, ArtifactRecord]
     reused_from: str
+    reason: str = ""  # why it ran, or why an earlier result stands for it
 
 
 class RunView(Struct, frozen=True):
@@ -94,6 +95,7 @@ class RunView(Struct, frozen=True):
     asked: tuple[str, ...] | UnsetType = UNSET  # "cancel", "retry": asked for, not yet taken up; in details only
     due_by: datetime | None = None  # when it should have ended, by the deadline of its schedule
     late: bool = False  # it had not
+    fresh: bool = False  # no earlier results stand for its stages
 
 
 class StartRun(Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,6 +105,7 @@ class StartRun(Struct, frozen=True, forbid_unknown_fields=True):
     date: str = ""
     zone: str = ""
     version: int = 0  # 0: the current one
+    fresh: bool = False  # run every stage, also those for which an earlier result could stand
 
 
 class RetryRun(Struct, frozen=True, forbid_unknown_fields=True):
@@ -144,6 +147,29 @@ class VersionView(Struct, frozen=True):
     document: str | UnsetType = UNSET
     plan: dict[str, Any] | UnsetType = UNSET  # levels, width, critical_path
     code: dict[str, int] | UnsetType = UNSET  # file -> bytes
+
+
+class ResultView(Struct, frozen=True):
+    """A result that may stand for a later one: what a stage instance has written in `run`."""
+
+    stage: str
+    instance: str
+    fingerprint: str  # of what it was made from
+    run: str
+    at: datetime
+    bytes: int
+
+
+class ClearResults(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /pipelines/{name}/cache/clear."""
+
+    stage: str = ""  # only this one's
+
+
+class ResultsCleared(Struct, frozen=True):
+    """How many results were forgotten."""
+
+    results: int
 
 
 class VersionDiff(Struct, frozen=True):

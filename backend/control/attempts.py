@@ -21,6 +21,7 @@ from backend.store.base import Condition, Put, Store
 from backend.store.catalogue import Loaded
 from backend.store.codec import decode, encode
 from backend.store.records import Entry, External, Latest
+from backend.store.results import hold
 
 log = logging.getLogger(__name__)
 replace = msgspec.structs.replace
@@ -38,7 +39,7 @@ class Attempts:
 
     def __init__(self, store: Store, artifacts: ArtifactStore, code: CodeStore, clock: Clock) -> None:
         self._store = store
-        self._artifacts = artifacts
+        self.artifacts = artifacts
         self._code = code
         self._clock = clock
 
@@ -96,7 +97,7 @@ class Attempts:
         except ArtifactError as error:
             return replace(ending, reason=Reason.MISSING_OUTPUT, message=said(error))
         try:
-            outputs = await self._export(machine, instance, key.number, outputs)
+            outputs = await self.export(machine, instance, key.number, outputs)
         except ObjectStoreUnavailable:
             raise
         except (KhanError, OSError) as error:
@@ -148,9 +149,11 @@ class Attempts:
             context = context_of(machine.run)
             environment = resolve(machine.pipeline.environment, context)
             uri = fill(declared.uri, context, environment)
-            record = await self._artifacts.bring(uri)
+            record = await self.artifacts.bring(uri)
             external = External((Entry("", record),))
-        if await self._store.commit([Condition(key, modified=0)], [Put(key, encode(external))]) is None:
+        conditions, changes = await hold(self._store, machine.run.id, [external.run] if external.run else [])
+        conditions.append(Condition(key, modified=0))
+        if await self._store.commit(conditions, [Put(key, encode(external)), *changes]) is None:
             return await self._external(machine, artifact)
         return external
 
@@ -168,13 +171,13 @@ class Attempts:
     async def _publish(self, key: AttemptKey, instance: Instance) -> dict[str, ArtifactRecord]:
         if not instance.outputs:
             return {}
-        published = await self._artifacts.publish(key.run, key.stage, key.number, tuple(instance.outputs))
+        published = await self.artifacts.publish(key.run, key.stage, key.number, tuple(instance.outputs))
         return {instance.outputs[alias]: record for alias, record in published.items()}
 
-    async def _export(
+    async def export(
         self, machine: Machine, instance: Instance, number: int, outputs: dict[str, ArtifactRecord]
     ) -> dict[str, ArtifactRecord]:
-        """Copy the outputs that have a `uri` to where it says."""
+        """Copy the outputs that have a `uri` to where it says: the same, with where that is. Raises KhanError."""
         exported = dict(outputs)
         for artifact, record in outputs.items():
             declared = machine.pipeline.outputs.get(artifact)
@@ -185,7 +188,7 @@ class Attempts:
             uri = fill(declared.uri, context, environment)
             if instance.entry:
                 uri = f"{uri.rstrip('/')}/{instance.entry}"
-            await self._artifacts.export(record, uri)
+            await self.artifacts.export(record, uri)
             exported[artifact] = replace(record, uri=uri)
         return exported
 

@@ -14,10 +14,12 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from backend.clock import Clock
 from backend.control.admission import judge
 from backend.control.attempts import Attempts, why_not
+from backend.control.reuse import Reuse
 from backend.control.timers import Timers
 from backend.control.worker import Worker
 from backend.errors import KhanError, NotFound, ObjectStoreUnavailable, StoreError, said
@@ -32,6 +34,7 @@ from backend.store.catalogue import Catalogue
 from backend.store.codec import decode, encode
 from backend.store.feed import Feed, Lost
 from backend.store.records import Command, change_run
+from backend.store.results import hold, kept
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +61,7 @@ class RunController:
 
     def __init__(self, parts: Parts, fence: Callable[[], list[Condition]], *, slots: int) -> None:
         self._parts = parts
+        self._reuse = Reuse(parts.store, parts.attempts.artifacts, parts.attempts, parts.executor, parts.clock)
         self._fence = fence
         self._slots = slots
         self._used = 0
@@ -160,6 +164,11 @@ class RunController:
         key = seen.key
         read = worker.read.get((key.stage, key.number), {})
         ending = await self._patiently(lambda: self._parts.attempts.conclude(machine, read, seen))
+        cached = worker.cached.pop((key.stage, key.number), None)
+        if cached is not None and ending.reason is Reason.OK:
+            made_from = await self._patiently(lambda: self._reuse.made_from(cached, seen.image))
+            worker.made_from[key.stage] = made_from
+            ending = replace(ending, fingerprint=made_from.digest)
         worker.ended.append((key.stage, key.number, ending))
         self._kick(worker)
 
@@ -177,7 +186,12 @@ class RunController:
             self._spawn(self._drain(worker))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.create_task(_contained(work))
+        contained = _contained(work)
+        try:
+            self._tasks.create_task(contained)
+        except RuntimeError:  # we are being stopped: whoever leads next finds what was to be done
+            contained.close()
+            work.close()
 
     async def _drain(self, worker: Worker) -> None:
         pause = 0.05
@@ -215,6 +229,8 @@ class RunController:
         if changed is not None or worker.taken:
             await self._commit(worker, machine, changed)
         self._recount(worker)
+        for name in machine.seek():
+            self._spawn(self._seek(worker, machine, name))
         self._timers.set(worker.run.id, machine.next_wake())
 
     async def _load(self, worker: Worker) -> bool:
@@ -284,6 +300,14 @@ class RunController:
         for run_id in [*self._hungry, *self._patient][: max(self._slots - self._used, 0)]:
             self._kick(self._workers[run_id])
 
+    async def _seek(self, worker: Worker, machine: Machine, stage: str) -> None:
+        loaded = worker.loaded
+        assert loaded is not None
+        sought = await self._patiently(lambda: self._reuse.seek(loaded, machine, stage))
+        if worker.machine is machine:
+            worker.sought.append(sought)
+            self._kick(worker)
+
     # writing down, and acting
 
     async def _commit(self, worker: Worker, machine: Machine, changed: Changed | None) -> None:
@@ -294,15 +318,22 @@ class RunController:
         changes += [Put(keys.notice(name), encode(notice)) for name, notice in happened.items()]
         if run.state is RunState.SUCCEEDED and before.state is not RunState.SUCCEEDED and run.ended:
             changes += await self._parts.attempts.latest(machine, run.ended)
-        records: list[Put | Delete] = [
-            Put(keys.stage(run.id, r.name), encode(r)) for r in (changed.records if changed else ())
-        ]
+        changed_records = changed.records if changed else ()
+        records: list[Put | Delete] = [Put(keys.stage(run.id, r.name), encode(r)) for r in changed_records]
+        holding: list[Condition] = []
+        if origins := {r.reused_from for r in changed_records if r.reused_from}:
+            holding, held = await hold(self._parts.store, run.id, origins)
+            records = [*held, *records]  # first: what is held in vain does no harm
+        for record in changed_records:
+            if record.fingerprint and (made_from := worker.made_from.pop(record.name, None)) is not None:
+                instance = machine.plan.instances[record.name]
+                records += kept(run, instance, record, made_from, self._parts.clock.now())
         # the summary goes last: until it is written, everything before it would be decided again
         while len(records) + len(changes) > CHUNK:
             some, records = records[:CHUNK], records[CHUNK:]
-            if await self._parts.store.commit(self._fence(), some) is None:
+            if await self._parts.store.commit([*self._fence(), *holding], some) is None:
                 raise StoreError("another daemon leads, or is about to")
-        conditions = [*self._fence(), Condition(keys.run(run.id), modified=worker.modified)]
+        conditions = [*self._fence(), *holding, Condition(keys.run(run.id), modified=worker.modified)]
         revision = await self._parts.store.commit(conditions, [*records, *changes])
         if revision is None:
             raise StoreError("it changed meanwhile, or another daemon leads")
@@ -326,6 +357,7 @@ class RunController:
             for attempt in record.attempts[-2:]:  # a retry may have begun in the same step
                 if attempt.state.ended:
                     worker.read.pop((record.name, attempt.number), None)
+                    worker.cached.pop((record.name, attempt.number), None)
                     self._spawn(self._archive(machine.run.id, record.name, attempt.number))
 
     async def _start(self, worker: Worker, machine: Machine, stage: str, number: int) -> None:
@@ -336,6 +368,8 @@ class RunController:
                 lambda: parts.attempts.prepare(worker.loaded, machine, stage, number)  # type: ignore[arg-type]
             )
             worker.read[(stage, number)] = prepared.inputs
+            if machine.pipeline.caches(machine.plan.instances[stage].stage):
+                worker.cached[(stage, number)] = prepared
             parts.logs.track(run_id, stage, number)
             if _unwanted(machine, stage, number):  # by an earlier daemon: what is not there must not be started
                 await parts.executor.cancel(prepared.spec.key)

@@ -7,9 +7,12 @@ from datetime import datetime
 
 import msgspec
 
+from backend.control.attempts import Prepared
+from backend.control.reuse import Sought
 from backend.errors import KhanError, NotFound
 from backend.executors.base import Observation
 from backend.run.again import behind
+from backend.run.fingerprint import Fingerprint
 from backend.run.machine import Ending, Machine
 from backend.run.state import Run, RunState, StageRecord
 from backend.store import keys
@@ -38,6 +41,9 @@ class Worker:
         self.started: list[Observation] = []  # and those that wait to be
         self.ended: list[tuple[str, int, Ending]] = []
         self.read: dict[tuple[str, int], dict[str, str]] = {}  # (stage, attempt) -> hashes of its inputs
+        self.cached: dict[tuple[str, int], Prepared] = {}  # attempts whose results may stand for later ones
+        self.made_from: dict[str, Fingerprint] = {}  # stage -> what its result was made from, not yet committed
+        self.sought: list[Sought] = []
 
     def feed(self, machine: Machine, now: datetime) -> None:
         """Tell the machine all that has happened."""
@@ -50,6 +56,12 @@ class Worker:
         ended, self.ended = self.ended, []
         for stage, number, ending in ended:
             machine.attempt_ended(stage, number, ending)
+        sought, self.sought = self.sought, []
+        for each in sought:
+            if each.earlier is None:
+                machine.missed(each.stage, each.reason)
+            else:
+                machine.found(each.stage, each.earlier, each.run, now)
         if self.replaced:
             self.replaced = False
             machine.end("replaced", now, message="a newer run took its place")

@@ -76,6 +76,7 @@ class Observation(Struct, frozen=True):
     exit_code: int | None = None
     reason: Reason = Reason.OK  # OK only with exit code 0
     message: str = ""  # for people: "exit 1", "killed by SIGKILL"; of one that waits: what for
+    image: str = ""  # the digest of what it ran in, where that is known only then
 
 
 class HeldImage(Struct, frozen=True):
@@ -120,6 +121,13 @@ class Executor(Protocol):
 
     def missing_tools(self) -> dict[str, str]:
         """The images that cannot run here, and why."""
+        ...
+
+    async def identity(self, image: str, digest: str = "") -> str:
+        """What an image's name stands for now: changes when that does. Raises ExecutorError if it cannot run here.
+
+        `digest`: what an attempt was observed to run in.
+        """
         ...
 
     def requests(self) -> Mapping[tuple[str, str], int]:

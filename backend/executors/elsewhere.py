@@ -41,6 +41,11 @@ class Elsewhere:
     async def sweep(self, active: Collection[str]) -> None:
         self.observe()
 
+    async def identity(self, image: str, digest: str = "") -> str:
+        """Raises ExecutorError."""
+        self.observe()
+        return image
+
     async def held_images(self) -> Mapping[str, HeldImage]:
         """None that are known of."""
         return {}

@@ -60,6 +60,7 @@ def new_run(
     zone: str = "UTC",
     retry_from: str = "",
     due_by: datetime | None = None,
+    fresh: bool = False,
 ) -> Run:
     """A run of `pipeline` at the logical time `moment`, queued. Raises InvalidRequest for bad parameters."""
     return Run(
@@ -74,4 +75,5 @@ def new_run(
         stages=len(plan.instances),
         retry_from=retry_from,
         due_by=due_by,
+        fresh=fresh,
     )

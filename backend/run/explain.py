@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from backend.run.ids import short
 from backend.run.state import Run, RunState, StageRecord, StageState
 from backend.spec.graph import Plan
+from backend.spec.model import Pipeline
 
 
 def why(run: Run, plan: Plan, records: Mapping[str, StageRecord], name: str) -> str:
@@ -22,8 +24,24 @@ def why(run: Run, plan: Plan, records: Mapping[str, StageRecord], name: str) -> 
     if record.state is StageState.QUEUED:
         return "waits for a free place"
     if record.state is StageState.REUSED:
-        return f"kept from run {record.reused_from}"
+        return f"{'reused' if record.reason else 'kept'} from run {record.reused_from}"
     return ""
+
+
+def reason(run: Run, pipeline: Pipeline, plan: Plan, record: StageRecord) -> str:
+    """Why it ran, or why an earlier result stands for it; empty while neither is decided."""
+    if record.state is StageState.REUSED:
+        said = record.reason or "this run takes that one up, and the stage has not changed"
+        return f"reused from {short(record.reused_from)}: {said}"
+    if not record.attempts:
+        return ""
+    if record.reason:
+        return f"ran: {record.reason}"
+    if record.budget:
+        return "ran: it was retried by hand"
+    if not pipeline.caches(plan.instances[record.name].stage):
+        return 'ran: it is not cached ("cache": true in the document)'
+    return "ran: the run was started without the cache" if run.fresh else "ran"
 
 
 def _good(records: Mapping[str, StageRecord], name: str) -> bool:

@@ -64,6 +64,7 @@ class Ending(Struct, frozen=True):
     exit_code: int | None = None
     outputs: dict[str, ArtifactRecord] = {}
     inputs: dict[str, str] = {}
+    fingerprint: str = ""
 
 
 class Changed(Struct, frozen=True):
@@ -92,6 +93,7 @@ class Machine:
                 self._dependents[need].append(instance.name)
         self._unmet: dict[str, int] = {}
         self._queue: deque[str] = deque()
+        self._unsought: dict[str, bool] = {}  # ready, if no earlier result stands for them -> is one looked for
         self._open: set[str] = set()  # stages with an attempt that has not ended
         self._retrying: set[str] = set()
         self._counts: Counter[StageState] = Counter()
@@ -140,6 +142,12 @@ class Machine:
         taken = Changed(self._before, self.run, tuple(self._changed.values()), tuple(self._actions))
         self._before, self._changed, self._actions = self.run, {}, []
         return taken
+
+    def seek(self) -> list[str]:
+        """Stages that are ready, and for which an earlier result may stand: each is named once, to be looked for."""
+        new = [name for name, begun in self._unsought.items() if not begun]
+        self._unsought |= dict.fromkeys(new, True)
+        return new
 
     # what happens to it
 
@@ -240,6 +248,28 @@ class Machine:
                     reused_from=found.reused_from or run,
                 )
 
+    def found(self, name: str, earlier: StageRecord, run: str, now: datetime) -> None:
+        """The result that the stage had in `run` stands for it: `earlier` has inputs, outputs and the reason."""
+        if name not in self._unsought:
+            return
+        self._set(
+            name,
+            state=StageState.REUSED,
+            started=now,
+            ended=now,
+            inputs=earlier.inputs,
+            outputs=earlier.outputs,
+            reused_from=run,
+            reason=earlier.reason,
+        )
+        self.settle(now, (name,))
+
+    def missed(self, name: str, reason: str) -> None:
+        """No earlier result stands for it, and this is why: it has to run."""
+        if self._unsought.pop(name, None) is not None:
+            self._queue.append(name)
+            self._set(name, reason=reason)
+
     def tick(self, now: datetime) -> None:
         """Do what is due by now: retries, time-outs."""
         for name in [n for n in self._retrying if (t := self.records[n].retry_at) and t <= now]:
@@ -279,6 +309,8 @@ class Machine:
                 message="",
                 outputs={},
                 reused_from="",
+                reason="",
+                fingerprint="",
                 budget=len(record.attempts) + limit + 1,
             )
         ended = self.run.state.ended
@@ -375,6 +407,7 @@ class Machine:
                 ended=ending.at,
                 message="",
                 outputs=ending.outputs,
+                fingerprint=ending.fingerprint,
                 reused_from="",
             )
         elif attempt.state is AttemptState.CANCELLED or self.run.ending:
@@ -427,10 +460,10 @@ class Machine:
         self._counts[old.state] -= 1
         self._counts[new.state] += 1
         self._retrying.discard(name)
-        if old.state is StageState.QUEUED:
+        if old.state is StageState.QUEUED and self._unsought.pop(name, None) is None:
             self._queue.remove(name)
         if new.state is StageState.QUEUED:
-            self._queue.append(name)
+            self._enqueue(new)
         elif new.state is StageState.RUNNING:
             self._open.add(name)
         elif new.state is StageState.RETRYING:
@@ -438,6 +471,14 @@ class Machine:
         elif new.state.good:
             for dependent in self._dependents[name]:
                 self._unmet[dependent] -= 1
+
+    def _enqueue(self, record: StageRecord, *, begun: bool = False) -> None:
+        """It can run, unless an earlier result stands for it. What somebody asks for anew is run."""
+        may = self.pipeline.caches(self.plan.instances[record.name].stage) and not self.run.fresh
+        if may and not record.attempts and not record.budget and not record.reason:
+            self._unsought[record.name] = begun
+        else:
+            self._queue.append(record.name)
 
     def _index(self) -> None:
         """Derive everything anew from the records."""
@@ -447,6 +488,9 @@ class Machine:
             name: sum(not states[need].good for need in instance.needs)
             for name, instance in self.plan.instances.items()
         }
-        self._queue = deque(n for n, s in states.items() if s is StageState.QUEUED)
+        self._queue.clear()
+        begun, self._unsought = self._unsought, {}
+        for name in (n for n, s in states.items() if s is StageState.QUEUED):
+            self._enqueue(self.record(name), begun=begun.get(name, False))
         self._retrying = {n for n, s in states.items() if s is StageState.RETRYING}
         self._open = {n for n in states if (a := self.record(n).attempt) and not a.state.ended}

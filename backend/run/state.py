@@ -151,6 +151,8 @@ class StageRecord(Struct, frozen=True, omit_defaults=True):
     inputs: dict[str, str] = {}  # artifact -> sha256 of what it read
     outputs: dict[str, ArtifactRecord] = {}  # artifact (this instance's own entry of it) -> what it wrote
     reused_from: str = ""  # run id
+    reason: str = ""  # why it had to run, or could be reused, where earlier results may stand for it
+    fingerprint: str = ""  # of what its outputs were made from, where they may stand for later ones
 
     @property
     def attempt(self) -> Attempt | None:
@@ -178,6 +180,7 @@ class Run(Struct, frozen=True, omit_defaults=True):
     ending: str = ""  # why it is being brought to an end while processes still run: cancelled, replaced, run-timeout
     by: str = ""  # who cancelled it
     retry_from: str = ""  # of a run that takes up another: this stage and what follows is not kept
+    fresh: bool = False  # no earlier results stand for its stages
     round: int = 1  # 1, and one more for each retry by hand
     ready_at: datetime | None = None  # start of this round's clock for the run's time-out
     due_by: datetime | None = None  # when it should have ended

@@ -122,6 +122,7 @@ class Stage(Struct, frozen=True, omit_defaults=True):
     resources: Resources = Resources()
     kubernetes: Placement = Placement()
     uses: str = ""  # "other-pipeline/stage"
+    cache: bool | None = None  # None: as the pipeline says
     description: str = ""
 
 
@@ -151,3 +152,9 @@ class Pipeline(Struct, frozen=True, omit_defaults=True):
     timeout: float | None = None  # seconds, of a whole run
     kubernetes: Placement = Placement()  # of all stages, unless they say it differently
     notify: dict[str, tuple[str, ...]] = {}
+    cache: bool = False  # of all stages, unless they say it differently
+
+    def caches(self, stage: str) -> bool:
+        """Whether an earlier result may stand for this stage, if it was made from the same."""
+        said = self.stages[stage].cache
+        return self.cache if said is None else said

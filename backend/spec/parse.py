@@ -127,6 +127,7 @@ class _Maker:
             timeout=self._duration(raw, "timeout", ()),
             kubernetes=self._placement(raw.get("kubernetes", {}), ("kubernetes",)),
             notify={event: tuple(names) for event, names in raw.get("notify", {}).items()},
+            cache=raw.get("cache", False),
         )
 
     def _parameter(self, raw: dict[str, Any]) -> Parameter:
@@ -159,6 +160,7 @@ class _Maker:
             ),
             kubernetes=self._placement(raw.get("kubernetes", {}), (*path, "kubernetes")),
             uses=raw.get("uses", ""),
+            cache=raw.get("cache"),
             description=raw.get("description", ""),
         )
 

@@ -22,5 +22,6 @@ def take(stage: Stage, used: Stage) -> Stage:
         resources=stage.resources if stage.resources != nothing.resources else used.resources,
         kubernetes=stage.kubernetes if stage.kubernetes != nothing.kubernetes else used.kubernetes,
         uses=stage.uses,
+        cache=stage.cache if stage.cache is not None else used.cache,
         description=stage.description or used.description,
     )

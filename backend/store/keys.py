@@ -9,6 +9,9 @@ runs/<mirrored id>                       a run's summary: newest first
 active/<id>                              marks a run that has not ended
 stages/<id>/<instance>                   a stage instance of a run, once anything happened to it
 inputs/<id>/<artifact>                   what a run reads from outside, once it was looked up
+results/<pipeline>/<stage>/<hash>        what a stage has written, by the hash of all that it was made from
+made/<pipeline>/<instance>               what the newest of an instance's results was made from
+held/<id>/<other>                        content of a run that another has as its own; without <other>: the last time
 commands/<id>/<command>                  what somebody asked of a run, until it is done
 ended/<id>                               a run that ended and whose followers have not been started yet
 by-pipeline/<name>/<mirrored id>         indexes, values empty
@@ -47,6 +50,7 @@ RUNS = "runs/"
 ACTIVE = "active/"
 STAGES = "stages/"
 COMMANDS = "commands/"
+RESULTS = "results/"
 ENDED = "ended/"
 SCHEDULES = "schedules/"
 BACKFILLS = "backfills/"
@@ -126,6 +130,26 @@ def inputs(identifier: str) -> str:
 def external(identifier: str, artifact: str) -> str:
     """What a run reads from outside as one of its inputs."""
     return f"inputs/{identifier}/{artifact}"
+
+
+def results(pipeline_name: str, stage_name: str = "") -> str:
+    """Prefix of the results of a pipeline, or of one of its stages."""
+    return f"{RESULTS}{pipeline_name}/{stage_name}/" if stage_name else f"{RESULTS}{pipeline_name}/"
+
+
+def result(pipeline_name: str, stage_name: str, digest: str) -> str:
+    """What a stage has written, by the hash of all that it was made from."""
+    return f"{RESULTS}{pipeline_name}/{stage_name}/{digest}"
+
+
+def made(pipeline_name: str, instance: str = "") -> str:
+    """What the newest result of an instance was made from; without one the prefix of a pipeline's."""
+    return f"made/{pipeline_name}/{instance}"
+
+
+def held(identifier: str, holder: str = "") -> str:
+    """Marks that a run's content is another's too; without that one, the prefix, and a key that each mark writes."""
+    return f"held/{identifier}/{holder}"
 
 
 def commands(identifier: str) -> str:

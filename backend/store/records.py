@@ -162,6 +162,7 @@ def delete_run(run: Run) -> list[Put | Delete]:
         Delete(keys.commands(run.id), prefix=True),
         Delete(keys.inputs(run.id), prefix=True),
         Delete(keys.ended(run.id)),
+        Delete(keys.held(run.id), prefix=True),
         Delete(keys.good(run.pipeline, run.logical_time, run.id)),
     ]
     if run.trigger.backfill:

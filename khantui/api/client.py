@@ -20,6 +20,7 @@ from backend.api.wire import (
     BackfillView,
     ChannelTest,
     ChannelView,
+    ClearResults,
     DaemonView,
     ForecastView,
     ForesightView,
@@ -36,6 +37,8 @@ from backend.api.wire import (
     PutChannel,
     PutImage,
     PutSchedule,
+    ResultsCleared,
+    ResultView,
     RetryRun,
     Rollback,
     RunView,
@@ -159,6 +162,14 @@ class Client:
     def start_run(self, pipeline: str, body: StartRun) -> RunView:
         """Start a run."""
         return self.http.send("POST", f"/pipelines/{_part(pipeline)}/runs", RunView, body)
+
+    def results(self, pipeline: str, **query: Any) -> Iterator[ResultView]:
+        """The results of a pipeline's stages that may stand for later ones."""
+        return self._list(f"/pipelines/{_part(pipeline)}/cache", ResultView, 0, query)
+
+    def clear_results(self, pipeline: str, stage: str = "") -> ResultsCleared:
+        """Have them forgotten, so that the next run makes them anew."""
+        return self.http.send("POST", f"/pipelines/{_part(pipeline)}/cache/clear", ResultsCleared, ClearResults(stage))
 
     def cancel(self, run: str) -> RunView:
         """Have a run end."""

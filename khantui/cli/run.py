@@ -33,6 +33,7 @@ def pairs(values: tuple[str, ...], option: str = "-p") -> dict[str, str]:
 @click.option("--date", default="", metavar="D", help="The logical time: 2026-11-23, or 2026-11-23T06:00.")
 @click.option("--tz", "zone", default="", metavar="ZONE", help="The time zone of --date, UTC by default.")
 @click.option("--version", type=click.IntRange(min=1), metavar="V", help="Run that version, not the current one.")
+@click.option("--no-cache", is_flag=True, help="Run every stage, also where an earlier result could stand.")
 @click.option("--wait", is_flag=True, help="Stay until it has ended; exit 1 if it did not succeed.")
 @click.option("-f", "--follow", is_flag=True, help="Like --wait, and print the logs as they come.")
 @pass_session
@@ -43,6 +44,7 @@ def run(
     date: str,
     zone: str,
     version: int | None,
+    no_cache: bool,
     wait: bool,
     follow: bool,
 ) -> int:
@@ -52,7 +54,7 @@ def run(
     """
     from backend.api.wire import StartRun
 
-    body = StartRun(parameters=pairs(parameters), date=date, zone=zone, version=version or 0)
+    body = StartRun(parameters=pairs(parameters), date=date, zone=zone, version=version or 0, fresh=no_cache)
     started = session.client.start_run(name, body)
     if not wait and not follow:
         session.show_one(started, lambda r: [r.id], lambda r: r.id)

@@ -80,7 +80,8 @@ def describe_stage(stage: StageView, now: datetime) -> list[Pieces]:
             ("waited", span(stage.ready, stage.started or stage.ended, now) if stage.ready else ""),
             ("took", span(stage.started, stage.ended, now) if stage.started else ""),
             ("next try", _when(stage.retry_at)),
-            ("reused from", short(stage.reused_from) if stage.reused_from else ""),
+            ("why", stage.reason),
+            ("reused from", short(stage.reused_from) if stage.reused_from and not stage.reason else ""),
         ],
         indent=4,
     )
@@ -123,6 +124,14 @@ def explain(run: RunView, stage: StageView | None, now: datetime) -> list[Pieces
     for each in wanted:
         if each.name not in told:
             lines += _cause(each, stages, 0, told)
+    if stage is not None and stage.reason:
+        lines.append([("  ", ""), (visible(stage.reason), "faint")])
+    elif stage is None:
+        lines += [
+            [("✔ ", "reused"), (f"{visible(s.name)}  {visible(s.reason)}", "")]
+            for s in stages.values()
+            if s.reused_from
+        ]
     if not lines:
         return [[("✔ ", "succeeded"), ("nothing waits, and nothing failed", "")]]
     failed = [s for s in stages.values() if s.state == "failed"]

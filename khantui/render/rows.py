@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ChannelView,
         ImageView,
         PipelineView,
+        ResultView,
         RunView,
         ScheduleView,
         StageView,
@@ -84,6 +85,32 @@ def stage_reason(stage: StageView) -> str:
     if last is not None and last.message and stage.state in ("failed", "retrying", "cancelled"):
         return last.message
     return f"reused from {short(stage.reused_from)}" if stage.reused_from else ""
+
+
+def why_columns() -> list[Column[StageView]]:
+    """Stages of a run, and why each ran or did not."""
+    return [
+        Column("STAGE", lambda s: s.name, flexible=True),
+        Column("STATE", lambda s: state_cell(s.state)),
+        Column("WHY", stage_cause, flexible=True),
+    ]
+
+
+def stage_cause(stage: StageView) -> str:
+    """Why a stage ran or was reused, and why it is where it is."""
+    waits = "" if stage.reused_from else stage_reason(stage)
+    return " · ".join(filter(None, (stage.reason, waits))) or "–"
+
+
+def result_columns(now: datetime) -> list[Column[ResultView]]:
+    """Results that may stand for later ones."""
+    return [
+        Column("STAGE", lambda r: r.instance, flexible=True),
+        Column("RUN", lambda r: short(r.run)),
+        Column("WHEN", lambda r: ago(r.at, now), rank=1),
+        Column("SIZE", lambda r: size(r.bytes), right=True, rank=2),
+        Column("MADE FROM", lambda r: r.fingerprint[:12], rank=3),
+    ]
 
 
 def history_bar(runs: Sequence[RunView]) -> str:

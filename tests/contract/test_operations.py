@@ -32,6 +32,7 @@ async def test_every_operation_answers_as_described(engine: Service) -> None:
     run = await _runs(engine)
     await _logs(engine, run)
     await _artifacts(engine, run)
+    await _cache(engine)
     await _schedules(engine)
     await _backfills(engine)
     await _system(engine)
@@ -169,6 +170,33 @@ async def _schedules(api: Service) -> None:
     ):
         await api.ask("GET", "/forecast", **wrong, status=400)
     await api.ask("DELETE", "/schedules/dawn", status=204)
+
+
+async def _cache(api: Service) -> None:
+    stage = {"script": "echo > $KHAN_OUTPUT_x", "outputs": ["x"], "each": {"N": [1, 2, 3]}, "cache": True}
+    await api.put("thrice", intermediates={"x": {}}, stages={"a": stage})
+    await api.ended(await api.begin("thrice"))
+    run = await api.begin("thrice")
+    await api.ended(run)
+    found = (await api.ask("GET", f"/runs/{run}")).json()
+    assert {s["state"] for s in found["stages"]} == {"reused"}
+    assert "nothing that it depends on has changed" in found["stages"][0]["reason"]
+    fresh = (await api.ask("POST", "/pipelines/thrice/runs", {"fresh": True})).json()
+    await api.ended(fresh["id"])
+    assert fresh["fresh"]
+    page = (await api.ask("GET", "/pipelines/thrice/cache", limit="2")).json()
+    rest = (await api.ask("GET", "/pipelines/thrice/cache", stage="a", cursor=page["cursor"])).json()
+    results = [*page["items"], *rest["items"]]
+    assert ({r["run"] for r in results}, sorted(r["instance"] for r in results)) == (
+        {fresh["id"]},
+        ["a.1", "a.2", "a.3"],
+    )
+    await api.ask("GET", "/pipelines/words/cache", cursor=page["cursor"], status=400)
+    await api.ask("POST", "/pipelines/thrice/cache/clear", {"stage": "b"}, status=404)
+    cleared = await api.ask("POST", "/pipelines/thrice/cache/clear", {"stage": "a"}, key="once")
+    again = await api.ask("POST", "/pipelines/thrice/cache/clear", {"stage": "a"}, key="once")
+    assert (cleared.json(), again.json()) == ({"results": 3}, {"results": 3})
+    assert (await api.ask("POST", "/pipelines/thrice/cache/clear", {})).json() == {"results": 0}
 
 
 async def _backfills(api: Service) -> None:

@@ -83,7 +83,7 @@ class World:
             ],
         )
 
-    async def start(self, name: str, trigger: Trigger | None = None, retry_from: str = "", **parameters: str) -> str:
+    async def start(self, name: str, trigger: Trigger | None = None, retry_from: str = "", fresh: bool = False, **parameters: str) -> str:
         """A new run: its id."""
         loaded = await Catalogue(self.store).current(name)
         now = datetime.now(UTC)
@@ -97,6 +97,7 @@ class World:
             parameters=parameters,
             trigger=trigger or Trigger(),
             retry_from=retry_from,
+            fresh=fresh,
         )
         assert await self.store.commit(*create_run(run)) is not None
         return run.id

@@ -26,8 +26,8 @@ from backend.executors.kubernetes import acting, names
 from backend.executors.kubernetes.capacity import Capacity
 from backend.executors.kubernetes.following import Following
 from backend.executors.kubernetes.gathering import gather, gathered
-from backend.executors.kubernetes.manifest import job
-from backend.executors.kubernetes.node_images import NodeImages
+from backend.executors.kubernetes.manifest import image_of, job
+from backend.executors.kubernetes.node_images import NodeImages, identity
 from backend.executors.kubernetes.objects import Job
 from backend.executors.kubernetes.reading import Ended, Need, Runs, Unknown, Waits, read
 from backend.executors.kubernetes.settings import Settings, SharedVolume
@@ -176,6 +176,11 @@ class KubernetesExecutor:
         """How many requests were sent to the cluster, by verb and kind."""
         return self.kube.requests.sent
 
+    async def identity(self, image: str, digest: str = "") -> str:
+        """The image's digest, where the cluster's nodes know one."""
+        where, known = image_of(image, self.settings, self._images)
+        return identity(where, known, await self._node_images.held(), digest)
+
     async def held_images(self) -> Mapping[str, HeldImage]:
         """The container images that the cluster's nodes have, where they may be read."""
         return await self._node_images.held()
@@ -299,7 +304,7 @@ class KubernetesExecutor:
             reason, message = Reason.CANCELLED, "cancelled"
         state = "lost" if reason is Reason.LOST else "exited"
         at = self._moment(ended.at)
-        tracked.ended = Observation(tracked.key, state, at, ended.exit_code, reason, message)  # type: ignore[arg-type]
+        tracked.ended = Observation(tracked.key, state, at, ended.exit_code, reason, message, ended.image)  # type: ignore[arg-type]
         self._say(tracked.ended)
 
     def _moment(self, at: datetime | None) -> datetime:

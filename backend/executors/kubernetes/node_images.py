@@ -10,6 +10,7 @@ from backend.errors import ClusterError
 from backend.executors.base import HeldImage
 from backend.executors.kubernetes.objects import Node
 from backend.kube import NODES, Kube
+from backend.spec.images import Image
 
 FRESH = 60.0  # seconds for which an answer is good
 
@@ -40,13 +41,20 @@ def by_reference(nodes: Iterable[Node]) -> dict[str, HeldImage]:
             names = image.names or []
             digests = dict(name.split("@", 1) for name in names if "@" in name)
             for name in names:
-                digest = digests.get(_repository(name), "")
+                digest = digests.get(repository(name), "")
                 if name not in found or (digest and not found[name].digest):
                     found[name] = HeldImage(image.size_bytes, digest)
     return found
 
 
-def _repository(name: str) -> str:
+def identity(where: str, image: Image, held: Mapping[str, HeldImage], digest: str = "") -> str:
+    """What a reference stands for, with how it runs scripts: by its digest, if it names one or nodes know one."""
+    names = (where, f"docker.io/{where}", f"docker.io/library/{where}")
+    known = next((held[name].digest for name in names if name in held), "")
+    return " ".join((where.partition("@")[2] or digest or known or where, *image.interpreter))
+
+
+def repository(name: str) -> str:
     """A reference without its tag or digest; a colon before a slash is a port's."""
     name = name.partition("@")[0]
     head, slash, tail = name.rpartition("/")

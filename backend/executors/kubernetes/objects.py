@@ -68,11 +68,12 @@ class ContainerState(Struct, frozen=True):
     terminated: Terminated | None = None
 
 
-class ContainerStatus(Struct, frozen=True):
+class ContainerStatus(Struct, frozen=True, rename={"image_id": "imageID"}):
     """How one of a pod's containers fares."""
 
     name: str = ""
     image: str = ""
+    image_id: str = ""  # with the digest, once it was pulled
     state: ContainerState = ContainerState()
 
 

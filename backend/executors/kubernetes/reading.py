@@ -12,6 +12,7 @@ from msgspec import Struct
 from backend.executors.endings import exited
 from backend.executors.kubernetes import words
 from backend.executors.kubernetes.manifest import FETCH, PUBLISH, STAGE
+from backend.executors.kubernetes.node_images import repository
 from backend.executors.kubernetes.objects import ContainerState, Event, Job, Pod, Terminated
 from backend.run.state import Reason
 
@@ -52,6 +53,7 @@ class Ended(Struct, frozen=True):
     exit_code: int | None = None
     at: datetime | None = None
     containers: tuple[str, ...] = ()  # those whose logs are wanted: the stage, and a helper that failed
+    image: str = ""  # what a command that has succeeded ran in: "sha256:…"; empty if that is not known
 
 
 class Unknown(Struct, frozen=True):
@@ -122,7 +124,7 @@ def _ended(facts: Facts, pod: Pod) -> Ended | None:
         reason, message = _helper(pod, publish, "the outputs could not be published", Reason.PUBLISH)
         return Ended(reason, message, 0, _at(publish), ran)
     if stage is not None and (publish is not None or not _has(pod, PUBLISH)):
-        return Ended(Reason.OK, "", 0, _at(publish or stage), ran)
+        return Ended(Reason.OK, "", 0, _at(publish or stage), ran, _digest(pod))
     if status.phase in ("Failed", "Succeeded"):  # the node says so, without a container that ran
         reason, message = words.rejected(pod)
         return Ended(reason, message, None, None, ran)
@@ -217,6 +219,15 @@ def _ran(pod: Pod) -> tuple[str, ...]:
 def _has_run(state: ContainerState) -> bool:
     ended = state.terminated
     return state.running is not None or (ended is not None and ended.reason not in ("StartError", "ContainerCannotRun"))
+
+
+def _digest(pod: Pod) -> str:
+    """The digest of the stage's image, if it was pulled: of others the node makes one up."""
+    for status in pod.status.container_statuses:
+        of, found, digest = status.image_id.rpartition("@")
+        if status.name == STAGE and found and repository(of) == repository(status.image):
+            return digest
+    return ""
 
 
 def _image(pod: Pod, name: str) -> str:

@@ -124,6 +124,10 @@ class SandboxExecutor:
     async def sweep(self, active: Collection[str]) -> None:
         """Nothing: what an attempt leaves is its own folder, which goes with its run."""
 
+    async def identity(self, image: str, digest: str = "") -> str:
+        """The image's program, as this machine has it."""
+        return self._profiles.find(image).identity()
+
     def requests(self) -> Mapping[tuple[str, str], int]:
         """None: there is no cluster."""
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -25,6 +26,15 @@ class Profile(Struct, frozen=True):
     interpreter: tuple[str, ...]  # as seen from inside; a script's path follows
     binds: tuple[tuple[Path, str], ...] = ()  # read-only: here -> inside
     path: tuple[str, ...] = ()  # folders before the usual ones on PATH
+    program: Path | None = None  # what stands for it
+
+    def identity(self) -> str:
+        """Changes when the program is another one, or the image is described differently."""
+        said: list[object] = [self.image.name, self.interpreter, self.image.suffix]
+        if self.program is not None:
+            info = self.program.stat()
+            said += [str(self.program.resolve()), info.st_size, info.st_mtime_ns]
+        return f"{self.image.name} {hashlib.sha256(repr(said).encode()).hexdigest()[:12]}"
 
 
 class Profiles:
@@ -72,11 +82,11 @@ def _profile(image: Image) -> Profile | None:
         if tool == "sh" and interpreter[0] == "bash":
             interpreter = ("sh", "-eu")
         if any(where.is_relative_to(folder) for folder in SYSTEM):
-            return Profile(image, interpreter)
+            return Profile(image, interpreter, program=where)
         if tool == "python3":  # it needs its library, which lies beside it
             prefix = Path(sys.base_prefix)
-            return Profile(image, interpreter, ((prefix, str(prefix)),), (str(prefix / "bin"),))
-        return Profile(image, interpreter, ((where, f"{BIN}/{tool}"),), (BIN,))
+            return Profile(image, interpreter, ((prefix, str(prefix)),), (str(prefix / "bin"),), where)
+        return Profile(image, interpreter, ((where, f"{BIN}/{tool}"),), (BIN,), where)
     return None
 
 

@@ -31,6 +31,7 @@ _SECRETS = {
     "a signed token (JWT)": re.compile(r"\beyJ[A-Za-z0-9_-]{8,500}\.eyJ"),
     "a password in an address": re.compile(r"://[^/\s:@]+:(?!\$)[^/\s:@]{3,}@"),
 }
+_VOLATILE = ("run.id", "run.attempt")
 _DAYS = (
     datetime(1970, 1, 1, tzinfo=UTC),
     datetime(2024, 2, 29, 12, tzinfo=UTC),
@@ -131,6 +132,24 @@ def _too_large(pipeline: Pipeline) -> Iterator[Remark]:
             fill(text, context, environment)
         except InterpolationError as error:
             yield Remark("bad-interpolation", path, error.message, error.hint)
+
+
+@rule(**{"never-reused": "A variable that differs in every run, where stages are to reuse earlier results."})
+def volatile(pipeline: Pipeline, _: Surroundings) -> Iterator[Remark]:
+    """Every stage sees the whole environment: what differs in each run keeps all of them from being reused."""
+    cached = next((name for name in pipeline.stages if pipeline.caches(name)), "")
+    if not cached:
+        return
+    for variable, text in pipeline.environment.items():
+        try:
+            named = next((r.name for r in references(text) if r.name in _VOLATILE), "")
+        except InterpolationError:  # said by the rule above
+            continue
+        if named:
+            message = f"{variable} is never the same twice (${{{named}}}): {cached} is cached, and never reused"
+            yield Remark(
+                "never-reused", ("environment", variable), message, 'take it out, or "cache": false', WARNING, key=True
+            )
 
 
 @rule(

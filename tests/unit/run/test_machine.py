@@ -21,7 +21,7 @@ TRACES = Path(__file__).parent / "traces"
 
 
 def pipeline_of(lines: list[str]) -> Pipeline:
-    """`stage NAME [< NEED…] [retries=N] [delay=S] [backoff=X] [timeout=S]` and `timeout S`, a line each."""
+    """`stage NAME [< NEED…] [retries=N] [delay=S] [backoff=X] [timeout=S] [cache=1]` and `timeout S`, a line each."""
     stages: dict[str, Stage] = {}
     timeout = None
     for line in lines:
@@ -40,6 +40,7 @@ def pipeline_of(lines: list[str]) -> Pipeline:
                 int(options.get("retries", 0)), float(options.get("delay", 0)), float(options.get("backoff", 1))
             ),
             timeout=float(options["timeout"]) if "timeout" in options else None,
+            cache="cache" in options,
         )
     return Pipeline("p", stages, intermediates={n: Intermediate() for n in stages}, timeout=timeout)
 
@@ -99,6 +100,12 @@ class Driver:
     def waits(self, now: datetime, stage: str, number: str, *message: str) -> None:
         self.machine.attempt_waits(stage, int(number), " ".join(message))
 
+    def found(self, now: datetime, stage: str, run: str) -> None:
+        self.machine.found(stage, StageRecord(stage, reason="nothing has changed"), run, now)
+
+    def missed(self, now: datetime, stage: str, *reason: str) -> None:
+        self.machine.missed(stage, " ".join(reason))
+
     def tick(self, now: datetime) -> None:
         self.machine.tick(now)
 
@@ -123,7 +130,8 @@ class Driver:
         lines = []
         for record in changed.records:
             message = f": {record.message}" if record.message else ""
-            lines.append(f"{record.name} {record.state}{message}")
+            reused = f" from {record.reused_from}" if record.reused_from else ""
+            lines.append(f"{record.name} {record.state}{reused}{message}")
         for action in changed.actions:
             verb = "start" if isinstance(action, StartAttempt) else "cancel"
             lines.append(f"{verb} {action.stage}/{action.number}")
@@ -181,6 +189,28 @@ def test_a_run_never_loses_count_of_its_stages() -> None:
         driver.do(line)
     assert driver.stored.counts == {"failed": 1, "skipped": 1, "succeeded": 2}
     assert driver.stored.stages == 4
+
+
+def test_each_stage_that_may_be_reused_is_looked_for_once() -> None:
+    driver = Driver(pipeline_of(["stage a cache=1", "stage b", "stage c cache=1"]))
+    driver.do("0 admit")
+    assert (driver.machine.seek(), driver.machine.seek(), driver.machine.wants) == (["a", "c"], [], 1)
+    driver.machine.settle(START)  # looks at everything anew
+    assert driver.machine.seek() == []
+    driver.do("0 restart")
+    assert driver.machine.seek() == ["a", "c"]
+    driver.do("1 missed a events changed")
+    assert (driver.machine.record("a").reason, driver.machine.wants) == ("events changed", 2)
+    driver.do("1 restart")
+    assert driver.machine.seek() == ["c"]
+
+
+def test_a_run_that_is_to_be_fresh_looks_for_nothing() -> None:
+    driver = Driver(pipeline_of(["stage a cache=1"]))
+    driver.stored = replace(driver.stored, fresh=True)
+    driver.do("0 restart")
+    driver.do("0 admit")
+    assert (driver.machine.seek(), driver.machine.wants) == ([], 1)
 
 
 def test_a_finished_stage_waits_for_nobody() -> None:

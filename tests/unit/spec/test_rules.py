@@ -50,6 +50,11 @@ CASES = [
     Case("bad-value", {"concurrency": {"limit": 1, "when_full": "wait"}}, {"concurrency": {"limit": 1}},
          "$.concurrency.when_full", "must be one of queue, skip, replace"),
     Case("bad-value", {"stages": {}}, {}, "$.stages", "must not be empty"),
+    Case("wrong-type", {"cache": "yes"}, {"cache": False}, "$.cache", "it must be true or false"),
+    Case("never-reused", {"cache": True, "environment.RUN": "${run.id}"}, {"environment.RUN": "${run.id}"},
+         "$.environment.RUN", r"never the same twice \(\$\{run.id\}\)"),
+    Case("never-reused", {"stages.a.cache": True, "environment.TRY": "${run.attempt}"},
+         {"cache": True, "environment.TRY": "${date}"}, "$.environment.TRY", "a is cached, and never reused"),
     # durations and quantities
     Case("bad-duration", {"stages.a.timeout": "soon"}, {"stages.a.timeout": "20m"}, "$.stages.a.timeout", "soon"),
     Case("bad-duration", {"outputs.out": {"keep": "90 moons"}}, {"outputs.out": {"keep": "90d"}},
