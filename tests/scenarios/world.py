@@ -83,7 +83,9 @@ class World:
             ],
         )
 
-    async def start(self, name: str, trigger: Trigger | None = None, retry_from: str = "", fresh: bool = False, **parameters: str) -> str:
+    async def start(
+        self, name: str, trigger: Trigger | None = None, retry_from: str = "", *, fresh: bool = False, **parameters: str
+    ) -> str:
         """A new run: its id."""
         loaded = await Catalogue(self.store).current(name)
         now = datetime.now(UTC)

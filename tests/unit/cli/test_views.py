@@ -22,7 +22,7 @@ def stage(name: str, state: str, needs: list[str], **more: Any) -> dict[str, Any
     value = {
         "name": name, "stage": name, "state": state, "image": "python", "each": {}, "needs": needs, "level": 0,
         "ready": None, "started": None, "ended": None, "retry_at": None, "message": "", "attempts": [],
-        "inputs": {}, "outputs": {}, "reused_from": "",
+        "inputs": {}, "outputs": {}, "reused_from": "", "reason": "",
     }  # fmt: skip
     return value | more
 
@@ -37,7 +37,15 @@ ATTEMPT = {
     "message": "exit 3",
 }
 STAGES = [
-    stage("clean", "succeeded", [], started=T(0), ended=T(1), attempts=[ATTEMPT | {"state": "succeeded"}]),
+    stage(
+        "clean",
+        "succeeded",
+        [],
+        started=T(0),
+        ended=T(1),
+        attempts=[ATTEMPT | {"state": "succeeded"}],
+        reason="ran: input events changed (a → b\u001b[2J), since run 7f3k29",
+    ),
     stage("by_region", "failed", ["clean"], started=T(1), ended=T(3), attempts=[ATTEMPT]),
     stage("plot", "skipped", ["by_region"], message="needs by_region, which failed"),
 ]
@@ -175,6 +183,17 @@ def test_wrong_usage_of_logs_says_what_is_wanted(address: str, arguments: list[s
 def test_a_mistyped_stage_is_named(address: str) -> None:
     result = call(address, "logs", "7f3k2a", "by_regoin")
     assert (result.exit_code, "did you mean by_region?" in result.stderr) == (1, True)
+
+
+def test_why_says_what_had_changed_and_what_stands_in_the_way(address: str) -> None:
+    assert call(address, "why", "7f3k2a", "clean").stdout == (
+        "clean succeeded: ran: input events changed (a → b␛[2J), since run 7f3k29\n"
+    )
+    lines = call(address, "why", "7f3k2a").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["STAGE", "clean", "by_region", "plot"]
+    assert lines[-1].endswith("needs by_region, which failed")
+    refused = call(address, "why", "7f3k2a", "plto")
+    assert (refused.exit_code, "its stages: clean, by_region, plot" in refused.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("output", ["json", "jsonl", "name"])
