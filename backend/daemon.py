@@ -29,6 +29,7 @@ from backend.clock import SystemClock
 from backend.config import Config, Role, parse
 from backend.control.attempts import Attempts
 from backend.control.backfills import Backfills
+from backend.control.calendars import Calendars
 from backend.control.followers import Followers
 from backend.control.leader import Leader
 from backend.control.notifier import Notifier
@@ -226,6 +227,7 @@ class Daemon:
             tasks.create_task(RunController(parts, fence, slots=self._config.slots).run())
             tasks.create_task(self._schedules().run())
             tasks.create_task(Followers(self._store, self._feed, self._catalogue, clock, fence).run())
+            tasks.create_task(Calendars(self._store, self._feed, clock, fence).run())
             tasks.create_task(Backfills(self._store, self._feed, self._catalogue, clock, fence).run())
             tasks.create_task(Notifier(self._store, self._feed, self._logs, clock, fence).run())
 

@@ -171,6 +171,7 @@ def _view(
         start=schedule.start,
         end=schedule.end,
         skip=schedule.skip,
+        calendars=tuple(schedule.calendars),
         deadline=schedule.deadline,
         paused_until=schedule.paused_until,
         due_by=due_by,

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from backend.access.model import Role
 from backend.api import cursor
+from backend.api.calendars import copied
 from backend.api.call import Call, answer
 from backend.api.firings import ahead, foreseen, schedule_view, schedule_views
 from backend.api.operations import PAGING, operation
@@ -40,7 +41,8 @@ from backend.zones import zone_of
 
 T = TypeVar("T")
 # what says when a schedule fires
-_TIMES = ("kind", "cron", "zone", "at", "every", "after", "condition", "join", "match", "start", "end", "skip")
+_WHEN = ("kind", "cron", "zone", "at", "every", "after", "condition", "join", "match")
+_TIMES = (*_WHEN, "start", "end", "skip", "calendars")
 _HOW_FAR = {"n": "how many firings (5; 1000 at most)", "since": "firings after this moment (from now on)"}
 
 
@@ -81,10 +83,11 @@ async def put_schedule(call: Call) -> Response:
         old = decode(found.value, Schedule) if found else None
         if old is not None:  # it may be another's by now
             await call.permit("editor", old.pipeline)
-        schedule = await _edited(call, name, body, old, now)
+        days, held = await _calendars(call, body, old)
+        schedule = await _edited(call, name, body, old, now, days)
         others = [s async for s in _all(call)] if schedule.kind == "after" else []
         check(schedule, others, now=now, pipeline=loaded.pipeline)
-        view = await _write(call, schedule, found)
+        view = await _write(call, schedule, found, held=held)
         if view is not None:
             return answer(view)
     raise call.conflict(f"schedule {name}")
@@ -168,7 +171,8 @@ async def foresee_schedule(call: Call) -> Response:
     loaded = await services.catalogue.current(body.pipeline)
     found = await services.store.get(keys.schedule(name))
     old = decode(found.value, Schedule) if found else None
-    schedule = await _edited(call, name, body, old, services.clock.now())
+    days, _ = await _calendars(call, body, old)
+    schedule = await _edited(call, name, body, old, services.clock.now(), days)
     others = [s async for s in _all(call) if s.name != name and call.sees(s.pipeline)]
     check(schedule, others, now=services.clock.now(), pipeline=loaded.pipeline)
     return answer(await foreseen(call, replace(schedule, paused=False), others, old))
@@ -227,13 +231,17 @@ async def _notices(call: Call, schedule: Schedule, now: datetime) -> list[Put | 
 
 
 async def _write(
-    call: Call, schedule: Schedule, found: KeyValue | None, beside: Sequence[Put | Delete] = ()
+    call: Call,
+    schedule: Schedule,
+    found: KeyValue | None,
+    beside: Sequence[Put | Delete] = (),
+    held: Sequence[Condition] = (),
 ) -> ScheduleView | None:
     """What is shown of it once it is written; None if somebody else has changed it meanwhile."""
     key = keys.schedule(schedule.name)
-    condition = Condition(key, modified=found.modified if found else 0)
+    conditions = [Condition(key, modified=found.modified if found else 0), *held]
     view = await schedule_view(call, schedule, 0)
-    revision = await call.commit([condition], [Put(key, encode(schedule)), *beside], schedule.name, answer=view)
+    revision = await call.commit(conditions, [Put(key, encode(schedule)), *beside], schedule.name, answer=view)
     return replace(view, revision=revision) if revision is not None else None
 
 
@@ -251,7 +259,23 @@ async def _all(call: Call) -> AsyncIterator[Schedule]:
             yield decode(kv.value, Schedule)
 
 
-async def _edited(call: Call, name: str, body: PutSchedule, old: Schedule | None, now: datetime) -> Schedule:
+async def _calendars(
+    call: Call, body: PutSchedule, old: Schedule | None
+) -> tuple[dict[str, tuple[str, ...]], list[Condition]]:
+    """The calendars that a body means, with their days, and what must still hold of them when it is written."""
+    if isinstance(body.calendars, UnsetType):
+        return old.calendars if old else {}, []
+    return await copied(call, body.calendars)
+
+
+async def _edited(
+    call: Call,
+    name: str,
+    body: PutSchedule,
+    old: Schedule | None,
+    now: datetime,
+    calendars: dict[str, tuple[str, ...]],
+) -> Schedule:
     """The schedule that a body means: what it does not mention stays as it was, or is as it is for a new one."""
     plain = Schedule(name, body.pipeline, body.kind)
     base = old or plain
@@ -281,6 +305,7 @@ async def _edited(call: Call, name: str, body: PutSchedule, old: Schedule | None
         start=_aware(given(body.start, "start"), zone),
         end=_aware(given(body.end, "end"), zone),
         skip=given(body.skip, "skip"),
+        calendars=calendars,
         deadline=given(body.deadline, "deadline"),
         paused=base.paused,
         paused_by=base.paused_by,

@@ -256,6 +256,7 @@ class ScheduleView(Struct, frozen=True):
     start: datetime | None = None
     end: datetime | None = None
     skip: tuple[str, ...] = ()
+    calendars: tuple[str, ...] = ()  # on whose days it does not fire either
     deadline: str = ""
     paused_until: datetime | None = None
     due_by: datetime | None = None  # when the last run should have ended
@@ -287,7 +288,29 @@ class PutSchedule(Struct, frozen=True, forbid_unknown_fields=True):
     start: datetime | UnsetType | None = UNSET
     end: datetime | UnsetType | None = UNSET
     skip: tuple[str, ...] | UnsetType = UNSET
+    calendars: tuple[str, ...] | UnsetType = UNSET  # names
     deadline: str | UnsetType = UNSET
+
+
+class CalendarView(Struct, frozen=True):
+    """Days that have a name. `schedules` are those that use it, and that the caller may see."""
+
+    name: str
+    days: tuple[str, ...]
+    description: str
+    schedules: tuple[str, ...]
+    created: datetime | None
+    created_by: str
+    updated: datetime | None
+    updated_by: str
+    revision: int
+
+
+class PutCalendar(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of PUT /calendars/{name}: 2026-12-25, 2026-12-24..2027-01-02, 12-25 (every year)."""
+
+    days: tuple[str, ...]
+    description: str | UnsetType = UNSET  # it stays as it is
 
 
 class FiringView(Struct, frozen=True):

@@ -21,6 +21,7 @@ from backend.control.ticks import Ticker
 from backend.control.workqueue import WorkQueue
 from backend.errors import ClusterConflict, ClusterForbidden, ClusterRefused, KhanError, ObjectExists, ObjectMissing
 from backend.kube import CRONJOBS, JOBS, Change, Informer, Kube
+from backend.schedule.dates import left_out
 from backend.schedule.model import Schedule
 from backend.schedule.ticks import judge
 from backend.store.base import Condition, Store
@@ -180,6 +181,8 @@ class CronJobs:
             await self._say(
                 name, f"the Job {tick.metadata.name} was made by hand, and deleted: khantui run starts a run"
             )
+        elif name in self._schedules and (why := left_out(self._schedules[name], tick.moment)):
+            await self._say(name, f"the tick of {tick.moment.isoformat()} made no run: {why}")
         with contextlib.suppress(ObjectMissing, ClusterConflict):
             await self._kube.delete(JOBS, tick.metadata.name, uid=uid)
         ticks = self._ticks.get(name, {})

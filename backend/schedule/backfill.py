@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from backend.errors import InvalidRequest
 from backend.schedule.cron import parse_cron
-from backend.schedule.dates import parse_dates
+from backend.schedule.dates import entries_off, parse_dates
 from backend.schedule.model import Schedule
 from backend.schedule.moments import upcoming
 from backend.zones import zone_of
@@ -80,13 +80,13 @@ class Backfill(Struct, frozen=True, omit_defaults=True):
 def steps_of(schedule: Schedule) -> Steps:
     """The firings of a schedule, also before it began and after its end. Raises InvalidRequest."""
     if schedule.kind == "cron":
-        return Steps(cron=schedule.cron, zone=schedule.zone, skip=schedule.skip)
+        return Steps(cron=schedule.cron, zone=schedule.zone, skip=entries_off(schedule))
     if schedule.kind != "every":
         raise InvalidRequest(
             f"schedule {schedule.name!r} does not fire again and again by the clock", hint="give a step such as 1d"
         )
     anchor = schedule.start or schedule.created
-    return Steps(every=schedule.every, anchor=anchor, zone=schedule.zone, skip=schedule.skip)
+    return Steps(every=schedule.every, anchor=anchor, zone=schedule.zone, skip=entries_off(schedule))
 
 
 def moments(steps: Steps, start: datetime, end: datetime) -> list[datetime]:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from backend.errors import InvalidRequest
 from backend.schedule.cron import parse_cron
-from backend.schedule.dates import parse_dates
+from backend.schedule.dates import check_dates
 from backend.schedule.deadline import deadline_of
 from backend.schedule.model import Schedule
 from backend.schedule.moments import next_moment
@@ -44,7 +44,7 @@ def check(
     elif schedule.kind == "after":
         _check_cycle(schedule, others)
     if schedule.kind != "after" and now is not None and next_moment(schedule, now) is None:
-        raise InvalidRequest("it would never fire", hint="look at its start, its end and the days that it skips")
+        raise InvalidRequest("it would never fire", hint="look at its start, its end, and the days that it skips")
     if pipeline is not None:
         _check_parameters(schedule, pipeline)
 
@@ -68,7 +68,7 @@ def _check_limits(schedule: Schedule) -> None:
         raise InvalidRequest(
             "a condition on other runs is for schedules that follow pipelines", hint="use it with after"
         )
-    parse_dates(schedule.skip)
+    check_dates(schedule.skip)
     deadline_of(schedule.deadline, schedule.zone, schedule.created or datetime(2026, 1, 1, tzinfo=zone_of("UTC")))
 
 

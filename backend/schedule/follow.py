@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from backend.schedule.dates import parse_dates
+from backend.schedule.dates import days_off
 from backend.schedule.model import Schedule
 from backend.schedule.ticks import awake
 from backend.zones import zone_of
@@ -72,7 +72,7 @@ def _open(schedule: Schedule, ended: Ended, now: datetime) -> bool:
     """Whether it may fire at `now` for that logical time: start, end and the days that it skips."""
     if (schedule.start and now < schedule.start) or (schedule.end and now > schedule.end):
         return False
-    return ended.logical_time.astimezone(zone_of(schedule.zone)).date() not in parse_dates(schedule.skip)
+    return ended.logical_time.astimezone(zone_of(schedule.zone)).date() not in days_off(schedule)
 
 
 def _gathered(schedule: Schedule, counted: list[str], ended: Ended) -> Followed:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.schedule.check import cause_of
-from backend.schedule.dates import parse_dates
+from backend.schedule.dates import days_off
 from backend.schedule.model import Schedule
 from backend.schedule.moments import delay, since_last
 from backend.schedule.preview import opens
@@ -199,7 +199,7 @@ def _met(schedule: Schedule, causes: Sequence[Sequence[Start]]) -> Iterator[tupl
 def _wanted(schedule: Schedule, logical: datetime) -> bool:
     if (schedule.start and logical < schedule.start) or (schedule.end and logical > schedule.end):
         return False
-    return not schedule.skip or logical.astimezone(zone_of(schedule.zone)).date() not in parse_dates(schedule.skip)
+    return logical.astimezone(zone_of(schedule.zone)).date() not in days_off(schedule)
 
 
 def _in_order(schedules: Sequence[Schedule]) -> Iterator[Schedule]:

@@ -42,6 +42,7 @@ class Schedule(Struct, frozen=True, omit_defaults=True):
     start: datetime | None = None  # nothing fires before
     end: datetime | None = None  # nor after
     skip: tuple[str, ...] = ()  # days on which nothing fires: 2026-12-25, 2026-12-24..2027-01-02, 12-25 (every year)
+    calendars: dict[str, tuple[str, ...]] = {}  # nor on the days of these: name -> its days, as they are now
     deadline: str = ""  # when a tick's run must have ended: a wall time (07:00, 07:00+1d) or a span after the tick (2h)
 
     paused: bool = False

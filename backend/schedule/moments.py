@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from backend.schedule.cron import parse_cron
-from backend.schedule.dates import parse_dates
+from backend.schedule.dates import days_off
 from backend.schedule.model import Schedule
 from backend.schedule.times import following
 from backend.zones import quiet, zone_of
@@ -23,7 +23,7 @@ def upcoming(schedule: Schedule, after: datetime) -> Iterator[datetime]:
 
     Days that it skips are left out, and what lies before its start and behind its end.
     """
-    zone, skipped = zone_of(schedule.zone), parse_dates(schedule.skip)
+    zone, skips, skipped = zone_of(schedule.zone), bool(schedule.skip or schedule.calendars), days_off(schedule)
     begin = after.astimezone(UTC)
     if schedule.start is not None:
         begin = max(begin, schedule.start.astimezone(UTC) - timedelta(microseconds=1))
@@ -31,9 +31,9 @@ def upcoming(schedule: Schedule, after: datetime) -> Iterator[datetime]:
     for moment in _moments(schedule, begin):
         if schedule.end is not None and moment > schedule.end:
             return
-        if schedule.skip and moment - newest > _NEVER:
+        if skips and moment - newest > _NEVER:
             return
-        if schedule.skip and moment.astimezone(zone).date() in skipped:
+        if skips and moment.astimezone(zone).date() in skipped:
             continue
         newest = moment
         yield moment

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
+from backend.schedule.dates import left_out
 from backend.schedule.model import Schedule
 from backend.schedule.moments import delay, next_moment, since_last, steady, up_to
 
@@ -64,7 +65,7 @@ def judge(schedule: Schedule, tick: datetime, now: datetime) -> Verdict:
     if schedule.last_tick is not None and tick <= schedule.last_tick:
         return Verdict(False, at, "it has been dealt with, or fell into a pause")
     if next(since_last(schedule, tick - timedelta(microseconds=1)), None) != tick:
-        return Verdict(False, at, "the schedule does not fire then")
+        return Verdict(False, at, left_out(schedule, tick) or "the schedule does not fire then")
     if now - at < GRACE:
         return Verdict(True, at)
     if schedule.catch_up == "none":

@@ -20,6 +20,7 @@ by-short/<six characters>/<id>
 by-backfill/<backfill>/<mirrored id>
 good/<pipeline>/<logical time>/<id>      a run that has succeeded: its parameters
 schedules/<name>
+calendars/<name>                         days that have a name, of which schedules that use it have a copy
 backfills/<id>
 images/<name>                            an image that an administrator has registered
 channels/<name>                          where notifications go: holds secrets
@@ -53,6 +54,7 @@ COMMANDS = "commands/"
 RESULTS = "results/"
 ENDED = "ended/"
 SCHEDULES = "schedules/"
+CALENDARS = "calendars/"
 BACKFILLS = "backfills/"
 IMAGES = "images/"
 CHANNELS = "channels/"
@@ -208,6 +210,11 @@ def backfill(identifier: str) -> str:
 def schedule(name: str) -> str:
     """A schedule."""
     return f"{SCHEDULES}{name}"
+
+
+def calendar(name: str) -> str:
+    """Days that have a name."""
+    return f"{CALENDARS}{name}"
 
 
 def image(name: str) -> str:

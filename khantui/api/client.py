@@ -18,6 +18,7 @@ from backend.api.wire import (
     ArtifactView,
     BackfillPreview,
     BackfillView,
+    CalendarView,
     ChannelTest,
     ChannelView,
     ClearResults,
@@ -34,6 +35,7 @@ from backend.api.wire import (
     Page,
     PauseSchedule,
     PipelineView,
+    PutCalendar,
     PutChannel,
     PutImage,
     PutSchedule,
@@ -348,6 +350,24 @@ class Client:
     def test_channel(self, name: str) -> ChannelTest:
         """Have a channel's services told something, now."""
         return self.http.send("POST", f"/channels/{_part(name)}/test", ChannelTest)
+
+    # calendars
+
+    def calendars(self) -> list[CalendarView]:
+        """All calendars."""
+        return list(self._list("/calendars", CalendarView, 0, {}))
+
+    def calendar(self, name: str) -> CalendarView:
+        """One calendar."""
+        return self.http.get(f"/calendars/{_part(name)}", CalendarView)
+
+    def put_calendar(self, name: str, body: PutCalendar) -> CalendarView:
+        """Make or change a calendar."""
+        return self.http.send("PUT", f"/calendars/{_part(name)}", CalendarView, body)
+
+    def delete_calendar(self, name: str) -> None:
+        """Delete one that no schedule uses."""
+        self.http.request("DELETE", f"/calendars/{_part(name)}")
 
     def known_images(self) -> dict[str, Image]:
         """The daemon's images as lint takes them."""

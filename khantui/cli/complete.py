@@ -84,6 +84,11 @@ def channel_names(ctx: click.Context, param: click.Parameter, incomplete: str) -
     return _ask(ctx, lambda client: (c.name for c in client.channels()), incomplete)
 
 
+def calendar_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Calendars."""
+    return _ask(ctx, lambda client: (c.name for c in client.calendars()), incomplete)
+
+
 def stage_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Stages of the run that was typed before."""
     named = ctx.params.get("named")

@@ -40,6 +40,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "artifacts": ("artifacts", "List what a run read and wrote, print it or fetch it."),
     "schedules": ("schedules", "List the schedules."),
     "schedule": ("schedules", "Say when a pipeline runs."),
+    "calendars": ("calendars", "List the calendars: days on which schedules stand still."),
+    "calendar": ("calendars", "Make, change, show or delete a calendar."),
     "pause": ("schedules", "Pause schedules."),
     "resume": ("schedules", "Resume schedules."),
     "backfills": ("backfills", "List the backfills, newest first."),

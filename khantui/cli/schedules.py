@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from khantui.cli.command import command, pass_session
-from khantui.cli.complete import pipeline_names, schedule_names
+from khantui.cli.complete import calendar_names, pipeline_names, schedule_names
 from khantui.cli.session import Session, note
 from khantui.errors import Failure
 
@@ -80,6 +80,14 @@ def schedules(session: Session, pipeline: str | None) -> None:
 @click.option("--start", metavar="TIME", help="Fire nothing before: 2026-12-01.")
 @click.option("--end", metavar="TIME", help="Nor after: 2026-12-31 (that day included).")
 @click.option("--skip", multiple=True, metavar="DAY", help="2026-12-25, FROM..TO, 12-25 (every year) or @FILE of them.")
+@click.option(
+    "--calendar",
+    "calendars",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=calendar_names,
+    help="Nor on the days of this calendar; '' for none any more.",
+)
 @click.option("--deadline", metavar="TIME", help="When a run must have ended: 07:00, 07:00+1d, or after a span: 2h.")
 @click.option("--name", "own", metavar="S", help="The schedule's own name; the pipeline's by default.")
 @click.option("--dry-run", is_flag=True, help="Show what it would do, beside what it does now; change nothing.")
@@ -174,6 +182,7 @@ def _body(pipeline: str, given: dict[str, Any], old: ScheduleView | None) -> Put
         start=moment(given["start"]),
         end=moment(given["end"], last=True),
         skip=days_of(given["skip"]) if given["skip"] else UNSET,
+        calendars=tuple(filter(None, given["calendars"])) if given["calendars"] else UNSET,
         deadline=unless(given["deadline"]),
     )
 

@@ -89,6 +89,8 @@ def lost(schedule: ScheduleView) -> Iterator[str]:
             yield f"its {name} is not kept: {moment.isoformat()}"
     if schedule.skip:
         yield f"days that it skips are not kept: {', '.join(schedule.skip)}"
+    if schedule.calendars:
+        yield f"calendars are not kept: {', '.join(schedule.calendars)}"
     if schedule.jitter:
         yield f"its jitter is not kept: {show_duration(schedule.jitter)}"
     if schedule.deadline:

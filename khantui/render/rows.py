@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from backend.api.wire import (
         ArtifactView,
         BackfillView,
+        CalendarView,
         ChannelView,
         ImageView,
         PipelineView,
@@ -246,6 +247,18 @@ def image_columns() -> list[Column[ImageView]]:
         Column("SIZE", lambda i: "–" if i.size is None else size(i.size), rank=4, right=True),
         Column("DIGEST", lambda i: i.digest.removeprefix("sha256:")[:12] or "–", rank=5),
         Column("WHY NOT", lambda i: i.reason, rank=1, flexible=True),
+    ]
+
+
+def calendar_columns(now: datetime) -> list[Column[CalendarView]]:
+    """Calendars."""
+    return [
+        Column("CALENDAR", lambda c: c.name),
+        Column("DAYS", lambda c: str(len(c.days)), right=True),
+        Column("USED BY", lambda c: ", ".join(c.schedules) or "–", flexible=True),
+        Column("CHANGED", lambda c: ago(c.updated, now), rank=2, right=True),
+        Column("BY", lambda c: c.updated_by or "–", rank=3),
+        Column("DESCRIPTION", lambda c: c.description, rank=1, flexible=True),
     ]
 
 

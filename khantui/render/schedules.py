@@ -31,6 +31,7 @@ def describe_schedule(schedule: ScheduleView, seen: ForesightView, now: datetime
         ("not before", _moment(schedule.start, schedule.zone)),
         ("nor after", _moment(schedule.end, schedule.zone)),
         ("not on", " ".join(schedule.skip)),
+        ("nor days of", ", ".join(schedule.calendars)),
         ("made", f"{_moment(schedule.created, schedule.zone)} by {schedule.created_by}"),
         (
             "last run",

@@ -16,7 +16,7 @@ from khantui.widgets.field import marked
 
 AS_WRITTEN = ""
 TEXTS = frozenset(
-    ("name", "cron", "zone", "at", "every", "window", "jitter", "start", "end", "skip", "deadline")
+    ("name", "cron", "zone", "at", "every", "window", "jitter", "start", "end", "skip", "calendars", "deadline")
 )  # fields of a `Timing` that are typed
 CHOICES = frozenset(("kind", "catch_up", "condition", "together", "overlap"))  # and those that are chosen
 _CLOCK = ("cron", "once", "every")
@@ -60,6 +60,7 @@ def policy_fields(timing: Timing) -> Iterable[Widget]:
     yield row("not before", _text("start", timing.start, "2026-12-01"))
     yield row("nor after", _text("end", timing.end, "2026-12-31, that day included"))
     yield row("not on", _text("skip", timing.skip, "2026-12-25 2026-12-24..2027-01-02 12-25"))
+    yield row("nor days of", _text("calendars", timing.calendars, "calendars: khantui calendars lists them"))
 
 
 def preset(cron: str) -> str:

@@ -79,6 +79,7 @@ class Timing:
     start: str = ""
     end: str = ""
     skip: str = ""
+    calendars: str = ""
     deadline: str = ""
 
     @classmethod
@@ -103,6 +104,7 @@ class Timing:
             start=_written(view.start, view.zone, time.min),
             end=_written(view.end, view.zone, _LAST),
             skip=" ".join(view.skip),
+            calendars=" ".join(view.calendars),
             deadline=view.deadline,
         )
 
@@ -135,10 +137,15 @@ class Timing:
             jitter=seconds_of(self.jitter.strip(), "jitter"),
             start=moment_of(self.start.strip(), zone) if self.start.strip() else None,
             end=moment_of(self.end.strip(), zone, last=True) if self.end.strip() else None,
-            skip=tuple(filter(None, re.split(r"[\s,;]+", self.skip))),
+            skip=_words(self.skip),
+            calendars=_words(self.calendars),
             deadline=self.deadline.strip(),
             **said,
         )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, re.split(r"[\s,;]+", text)))
 
 
 def _span(seconds: int) -> str:

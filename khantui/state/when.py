@@ -63,8 +63,13 @@ def days_of(values: tuple[str, ...]) -> tuple[str, ...]:
             found += [value] if value else []
             continue
         try:
-            lines = Path(value[1:]).read_text(encoding="utf-8").splitlines()
+            text = Path(value[1:]).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise Misuse(f"cannot read the days to skip from {value[1:]}: {error}") from None
-        found += [words[0] for line in lines if (words := line.partition("#")[0].split())]
+        found += days_in(text)
     return tuple(dict.fromkeys(found))
+
+
+def days_in(text: str) -> list[str]:
+    """Days as a file has them: one a line; # begins a comment, and what stands behind a day is one too."""
+    return [words[0] for line in text.splitlines() if (words := line.partition("#")[0].split())]

@@ -245,6 +245,34 @@ async def _channels(api: Service) -> None:
     await api.ask("DELETE", "/channels/oncall", status=204)
 
 
+async def _calendars(api: Service) -> None:
+    made = (await api.ask("PUT", "/calendars/holidays", {"days": ["12-25", "12-25"], "description": "bank"})).json()
+    assert (made["days"], made["schedules"]) == (["12-25"], [])
+    body = {"pipeline": "words", "kind": "cron", "cron": ["0 6 25 12 *"], "calendars": ["holidays"]}
+    never = await api.ask("PUT", "/schedules/dawn", body, status=400)
+    assert "never fire" in never.json()["title"]
+    await api.ask("PUT", "/schedules/dawn", body | {"calendars": ["nope"]}, status=404)
+    stored = (await api.ask("PUT", "/schedules/dawn", body | {"cron": ["0 6 25,26 12 *"]})).json()
+    assert stored["calendars"] == ["holidays"]
+    assert {at[5:10] for at in stored["next"]} == {"12-26"}
+    assert (await api.ask("GET", "/calendars/holidays")).json()["schedules"] == ["dawn"]
+    await api.ask("PUT", "/calendars/holidays", {"days": ["2026-02-30"]}, status=400)
+    await api.ask("PUT", "/calendars/holidays", {"days": []}, status=400)
+    changed = (await api.ask("PUT", "/calendars/holidays", {"days": ["12-26"]})).json()
+    assert (changed["description"], changed["schedules"]) == ("bank", ["dawn"])
+    followed = (await api.ask("GET", "/schedules/dawn")).json()
+    assert {at[5:10] for at in followed["next"]} == {"12-25"}
+    refused = await api.ask("DELETE", "/calendars/holidays", status=409)
+    assert "is used by dawn" in refused.json()["title"]
+    kept = {k: v for k, v in body.items() if k != "calendars"} | {"cron": ["0 7 * * *"]}
+    assert (await api.ask("PUT", "/schedules/dawn", kept)).json()["calendars"] == ["holidays"]
+    assert (await api.ask("PUT", "/schedules/dawn", kept | {"calendars": []})).json()["calendars"] == []
+    assert [c["name"] for c in (await api.ask("GET", "/calendars")).json()["items"]] == ["holidays"]
+    await api.ask("DELETE", "/calendars/holidays", status=204)
+    await api.ask("DELETE", "/calendars/holidays", status=404)
+    await api.ask("DELETE", "/schedules/dawn", status=204)
+
+
 async def _access(api: Service) -> None:
     bound = (await api.ask("POST", "/auth/bindings", {"subject": "Ann@Example.org", "role": "editor"})).json()
     assert (bound["subject"], bound["created_by"]) == ("user:ann@example.org", getpass.getuser())
@@ -279,6 +307,7 @@ async def _system(api: Service) -> None:
     assert (await api.ask("GET", "/images/dbt")).json()["holds"] == {"dbt": "1.9"}
     await api.ask("DELETE", "/images/dbt", status=204)
     await _channels(api)
+    await _calendars(api)
     await _access(api)
     journal = (await api.ask("GET", "/audit", limit="3")).json()
     assert [e["what"] for e in journal["items"]] == ["revoke_token", "create_token", "unbind_role"]

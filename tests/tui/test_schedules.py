@@ -156,6 +156,7 @@ async def test_one_key_leads_from_a_pipeline_to_its_schedule_and_two_change_it(
 
 
 async def test_every_policy_is_a_field_and_what_may_surprise_is_said(desk: Desk) -> None:
+    desk.do(desk.ask("PUT", "/calendars/holidays", {"days": ["2026-12-02"]}))
     app = desk.app("schedules pipeline=etl-daily")
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: "n makes one" in shown(app) and app.overview.loaded)
@@ -167,12 +168,15 @@ async def test_every_policy_is_a_field_and_what_may_surprise_is_said(desk: Desk)
         await fill(pilot, window="2d")
         await choose(pilot, "overlap", 2)
         await fill(pilot, deadline="07:00", jitter="5m", start="2026-12-01", end="2027-12-31", skip="12-25 2027-01-01")
-        await until(pilot, lambda: "Tue 01 Dec 2026 02:30 (01:30 UTC)" in shown(app))
+        await until(pilot, lambda: "Wed 02 Dec 2026 02:30 (01:30 UTC)" in shown(app))
+        await fill(pilot, calendars="holidays")
+        await until(pilot, lambda: "Wed 02 Dec" not in shown(app) and "Thu 03 Dec 2026 02:30" in shown(app))
         await pilot.press("ctrl+s")
         await until(pilot, lambda: "etl-daily" in shown(app) and not isinstance(app.screen, ScheduleForm))
         made = stored(desk, "etl-daily")
         assert (made["catch_up"], made["window"], made["overlap"]) == ("none", 2 * 86400, "skip")
         assert (made["deadline"], made["jitter"], made["skip"]) == ("07:00", 300, ["12-25", "2027-01-01"])
+        assert made["calendars"] == ["holidays"]
         assert made["start"] == "2026-12-01T00:00:00+01:00"
         assert made["end"][:19] == "2027-12-31T23:59:59"
         await pilot.press("e")  # and all of it is there again

@@ -108,6 +108,7 @@ NEEDING_A_DAEMON = [
     ["schedules"], ["schedule", "x", "--cron", "0 6 * * *"], ["pause", "x"], ["resume", "x"], ["preview", "x"],
     ["events"], ["images"], ["images", "show", "x"], ["images", "add", "x", "--tool", "y"], ["images", "remove", "x"],
     ["daemon", "status"], ["export", "crontab"], ["export", "cronjobs"], ["forecast"],
+    ["calendars"], ["calendar", "set", "x", "12-25"], ["calendar", "show", "x"], ["calendar", "delete", "x"],
     ["channels"], ["channels", "add", "x", "json://h"], ["channels", "remove", "x"], ["channels", "test", "x"],
 ]  # fmt: skip
 

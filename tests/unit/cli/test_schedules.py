@@ -97,12 +97,13 @@ def test_what_makes_no_sense_is_said(args: tuple[str, ...], words: str) -> None:
 
 
 def test_what_is_not_mentioned_is_not_said_to_the_daemon() -> None:
-    given = {**NOTHING, "cron": ("@daily",), "after": (), "parameters": (), "skip": ()}
+    given = {**NOTHING, "cron": ("@daily",), "after": (), "parameters": (), "skip": (), "calendars": ()}
     body = _body("p", given, None)
     assert (body.kind, body.cron) == ("cron", ("@daily",))
     assert {body.zone, body.catch_up, body.jitter, body.start, body.skip, body.parameters} == {UNSET}
     body = _body("p", {**given, "jitter": "5m", "start": "", "overlap": "pipeline", "deadline": ""}, None)
     assert (body.jitter, body.start, body.overlap, body.deadline) == (300, None, "", "")
+    assert _body("p", {**given, "calendars": ("",)}, None).calendars == ()
 
 
 def test_moments_spans_and_days(tmp_path: Path) -> None:

@@ -117,6 +117,8 @@ def schedules(number: int, begin: datetime, dice: random.Random) -> list[Schedul
             what["jitter"] = 1800
         if dice.random() < 0.1:
             what["skip"] = ("12-25", "2026-05-01..2026-05-10")
+        if index % 10 == 7:
+            what["calendars"] = {"holidays": ("12-26", "2026-03-10..2026-03-14")}
         if dice.random() < 0.1:
             what |= {"start": begin + timedelta(days=30), "end": begin + timedelta(days=200)}
         policy = dice.choice(("all", "all", "latest", "none"))
