@@ -42,6 +42,7 @@ class Config(Struct, frozen=True):
     limits: tuple[str, ...]  # NAME=VALUE, of what every attempt is held to
     etcd: EtcdAccess  # an etcd that others run; without endpoints: one of our own
     etcd_binary: Path | None
+    otlp: str  # where traces of runs go; empty: nowhere
     artifacts: str  # the URL of an object store for artifacts, code and archived logs; empty: the data folder
 
 
@@ -87,6 +88,12 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         metavar="URL",
         help="keep artifacts, code and archived logs in an object store: s3://BUCKET/PREFIX, gs://…, az://…",
     )
+    parser.add_argument(
+        "--otlp",
+        default=os.environ.get("KHANTUI_OTLP", ""),
+        metavar="URL",
+        help="send traces of runs to a collector, by OTLP over HTTP: http://localhost:4318",
+    )
     etcd_access.add_arguments(parser)
     cluster_access.add_arguments(parser)
     given = parser.parse_args(argv)
@@ -112,6 +119,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         limits=tuple(given.limit),
         etcd=access,
         etcd_binary=Path(binary) if binary else None,
+        otlp=given.otlp,
         artifacts=given.artifacts,
     )
 

@@ -13,7 +13,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,9 +52,11 @@ from backend.store.feed import Feed
 from backend.store.images import Images
 from backend.store.records import instance
 from backend.store.server_binary import provide
+from backend.telemetry import Metrics, RunTelemetry
 
 if TYPE_CHECKING:
     from backend.control.cronjobs import CronJobs
+    from backend.telemetry.otlp import OtlpTraces
 
 log = logging.getLogger(__name__)
 
@@ -112,15 +115,32 @@ async def _work(config: Config, layout: Layout) -> None:
     """Everything that is done until the daemon is stopped, also the waiting for an etcd that is away."""
     if config.executor == "sandbox":
         await _check_sandbox(config)
-    async with _store(config, layout) as store:
+    async with _traces(config) as traces, _store(config, layout) as store:
         images = Images(store)
         archive = open_bucket(config.artifacts, patience=5) if config.artifacts else None
         logs = LogStore(layout, SystemClock(), archive)
         executor = await _executor(config, layout, store, images, logs)
         try:
-            await Daemon(config, layout, store, logs, executor, images).run()
+            await Daemon(config, layout, store, logs, executor, images, traces).run()
         finally:
             await executor.close()
+
+
+@contextlib.asynccontextmanager
+async def _traces(config: Config) -> AsyncIterator[OtlpTraces | None]:
+    """Where traces go, if they are wanted. At the end what is left is sent, if that is soon done."""
+    if not config.otlp:
+        yield None
+        return
+    from backend.telemetry.otlp import OtlpTraces
+
+    traces = await asyncio.to_thread(OtlpTraces, config.otlp)
+    try:
+        yield traces
+    finally:
+        closing = threading.Thread(target=traces.close, daemon=True)  # a collector that is away must not hold us up
+        closing.start()
+        await asyncio.to_thread(closing.join, 3.0)
 
 
 async def _check_sandbox(config: Config) -> None:
@@ -187,7 +207,14 @@ class Daemon:
     """The parts, and the tasks that they are."""
 
     def __init__(
-        self, config: Config, layout: Layout, store: EtcdStore, logs: LogStore, executor: Executor, images: Images
+        self,
+        config: Config,
+        layout: Layout,
+        store: EtcdStore,
+        logs: LogStore,
+        executor: Executor,
+        images: Images,
+        traces: OtlpTraces | None = None,
     ) -> None:
         self._config = config
         self._images = images
@@ -203,6 +230,27 @@ class Daemon:
         self._artifacts: ArtifactStore = ObjectStore(bucket, layout) if bucket else FolderStore(layout)
         self._code = CodeStore(layout, bucket)
         self._leader = Leader(store, self._feed, alone=not config.etcd.endpoints)
+        self._metrics = Metrics()
+        self._telemetry = RunTelemetry(self._metrics, traces)
+        self._measure()
+
+    def _measure(self) -> None:
+        """What others count is asked for when it is scraped."""
+        metrics, store, feed, logs = self._metrics, self._store, self._feed, self._logs
+        store.calls.heard = metrics.etcd
+        metrics.count(
+            "watch_restarts", "How often the watch had to begin anew: history was lost", lambda: feed.restarts
+        )
+        metrics.count(
+            "watch_resumes", "How often the watch went on over a lost connection", lambda: store.calls.resumed
+        )
+        metrics.count("log_archived_bytes", "Bytes of logs that were archived", lambda: logs.archived_bytes)
+        metrics.show("slots", "Attempts that may run at once", lambda: self._config.slots)
+        self._show_load(lambda: (0, 0))
+
+    def _show_load(self, load: Callable[[], tuple[int, int]]) -> None:
+        self._metrics.show("slots_used", "Attempts that are under way", lambda: load()[0])
+        self._metrics.show("runs_waiting_for_slot", "Runs with a stage that waits for a free place", lambda: load()[1])
 
     async def run(self) -> None:
         """Serve and, while leading, control; until cancelled, or until one of the tasks fails."""
@@ -222,9 +270,13 @@ class Daemon:
         """What only the leader does."""
         clock, fence = self._clock, self._leader.fence
         attempts = Attempts(self._store, self._artifacts, self._code, clock)
-        parts = Parts(self._store, self._feed, self._catalogue, self._executor, attempts, self._logs, clock)
+        parts = Parts(
+            self._store, self._feed, self._catalogue, self._executor, attempts, self._logs, clock, self._telemetry
+        )
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(RunController(parts, fence, slots=self._config.slots).run())
+            controller = RunController(parts, fence, slots=self._config.slots)
+            self._show_load(lambda: controller.load if self._leader.leads else (0, 0))
+            tasks.create_task(controller.run())
             tasks.create_task(self._schedules().run())
             tasks.create_task(Followers(self._store, self._feed, self._catalogue, clock, fence).run())
             tasks.create_task(Calendars(self._store, self._feed, clock, fence).run())
@@ -274,6 +326,7 @@ class Daemon:
             missing=self._executor.missing_tools,
             slots=self._config.slots,
             leader=lambda: self._leader.leads,
+            metrics=self._metrics,
             access=self._access,
             login=Login(self._access, self._config.listening.token_file, self._clock),
         )

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from backend import __version__
 from backend.api.identity import Login
-from backend.api.metrics import Metrics
 from backend.artifacts import ArtifactStore, CodeStore
 from backend.clock import Clock
 from backend.cluster_access import REGISTRY
@@ -20,6 +19,7 @@ from backend.store.base import Store
 from backend.store.catalogue import Catalogue
 from backend.store.feed import Feed
 from backend.store.images import Images
+from backend.telemetry import Metrics
 
 
 @dataclass

@@ -17,6 +17,7 @@ from backend.api.operations import OPERATIONS, PAGING, Operation, operation
 from backend.api.views import role_view
 from backend.api.wire import AuditView, DaemonView, Page, WhoView
 from backend.errors import StoreError
+from backend.run.state import RunState
 from backend.store import keys
 from backend.store.codec import decode
 from backend.store.records import AuditRecord
@@ -129,15 +130,23 @@ async def metrics(call: Call) -> Response:
     """Prometheus metrics"""
     services = call.services
     shown = services.metrics
-    shown.watch_restarts.set(services.feed.restarts)
     shown.revision.set(services.feed.revision)
     shown.leader.set(services.leader())
-    for (verb, resource), count in services.cluster_requests().items():
-        shown.cluster_requests.labels(verb, resource).set(count)
+    shown.sent(services.cluster_requests())
     try:
-        shown.store_bytes.set((await services.store.health()).size)
-        active = await services.store.page(keys.ACTIVE, keys.after(keys.ACTIVE), count_only=True)
-        shown.active.set(active.count)
+        health = await services.store.health()
+        shown.store_bytes.set(health.size)
+        shown.store_in_use.set(health.in_use)
+        shown.store_quota.set(health.quota)
+        shown.store_full.set(health.full)
+        shown.active.set(await _count(call, keys.ACTIVE))
+        for state in (RunState.QUEUED, RunState.RUNNING):
+            shown.runs.labels(state).set(await _count(call, keys.by_state(state)))
+        shown.channels_failing.set(len([name async for name, found in deliveries(services.store) if found.error]))
     except StoreError:
         shown.store_bytes.set(float("nan"))  # the scrape itself still works
     return Response(shown.text(), media_type="text/plain; version=0.0.4")
+
+
+async def _count(call: Call, prefix: str) -> int:
+    return (await call.services.store.page(prefix, keys.after(prefix), count_only=True)).count

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from backend.clock import Clock
@@ -35,6 +36,7 @@ from backend.store.codec import decode, encode
 from backend.store.feed import Feed, Lost
 from backend.store.records import Command, change_run
 from backend.store.results import hold, kept
+from backend.telemetry import RunTelemetry
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class Parts(Struct, frozen=True):
     attempts: Attempts
     logs: LogStore
     clock: Clock
+    telemetry: RunTelemetry = field(default_factory=RunTelemetry)
 
 
 class RunController:
@@ -73,6 +76,11 @@ class RunController:
         self._tasks: asyncio.TaskGroup
         self._archiving = asyncio.Semaphore(2)
         self._swept = False
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many attempts are under way, and how many runs wait for a place."""
+        return self._used, len(self._hungry) + len(self._patient)
 
     async def run(self) -> None:
         """Drive runs until cancelled."""
@@ -155,6 +163,8 @@ class RunController:
                 if worker is None or worker.machine is None:
                     continue
                 if seen.state in ("waiting", "running"):
+                    if seen.state == "running":
+                        self._parts.telemetry.running(seen.key, seen.at)
                     worker.started.append(seen)
                     self._timers.set(f"{seen.key.run} ", self._parts.clock.now() + SOON)
                 else:
@@ -169,6 +179,7 @@ class RunController:
             made_from = await self._patiently(lambda: self._reuse.made_from(cached, seen.image))
             worker.made_from[key.stage] = made_from
             ending = replace(ending, fingerprint=made_from.digest)
+        self._parts.telemetry.published(key, seen.at, self._parts.clock.now())
         worker.ended.append((key.stage, key.number, ending))
         self._kick(worker)
 
@@ -180,7 +191,8 @@ class RunController:
             self._kick(worker)
 
     def _kick(self, worker: Worker) -> None:
-        worker.dirty = True
+        if not worker.dirty:
+            worker.dirty, worker.kicked = True, time.perf_counter()
         if not worker.busy:
             worker.busy = True
             self._spawn(self._drain(worker))
@@ -198,6 +210,7 @@ class RunController:
         try:
             while worker.dirty:
                 worker.dirty = False
+                self._parts.telemetry.lagged(time.perf_counter() - worker.kicked)
                 try:
                     await self._turn(worker)
                     pause = 0.05
@@ -338,6 +351,8 @@ class RunController:
         if revision is None:
             raise StoreError("it changed meanwhile, or another daemon leads")
         worker.modified, worker.run = revision, run
+        if changed:
+            self._parts.telemetry.committed(changed)
         for command_id in worker.taken:
             worker.commands.pop(command_id, None)
         worker.taken.clear()
@@ -368,6 +383,7 @@ class RunController:
                 lambda: parts.attempts.prepare(worker.loaded, machine, stage, number)  # type: ignore[arg-type]
             )
             worker.read[(stage, number)] = prepared.inputs
+            parts.telemetry.prepared(prepared.spec.key, parts.clock.now())
             if machine.pipeline.caches(machine.plan.instances[stage].stage):
                 worker.cached[(stage, number)] = prepared
             parts.logs.track(run_id, stage, number)

@@ -34,6 +34,7 @@ class Worker:
         self.machine: Machine | None = None
         self.dirty = False
         self.busy = False
+        self.kicked = 0.0  # when there was news of it, on the clock of time.perf_counter
         self.slots = 0  # how many of the executor's places it holds
         self.replaced = False
         self.commands: dict[str, Command] = {}

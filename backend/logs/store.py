@@ -76,6 +76,7 @@ class LogStore:
         self._any = asyncio.Event()
         self.grown = asyncio.Event()  # set by the next look that finds more; then there is another
         self._waiting = 0  # how many wait for that
+        self.archived_bytes = 0  # of logs, since the start
         self._remote = RemoteLogs(bucket) if bucket else None
         self.merged = MergedLogs(lambda key: self.reader(*key), self.outline, FETCHED_AT_ONCE if bucket else 1)
 
@@ -192,7 +193,9 @@ class LogStore:
         tracked = self._tracked.get(key)
         first_error = tracked.first_error if tracked else FirstError(live)
         self.untrack(*key)
-        if not live.exists():
+        try:
+            size = live.stat().st_size
+        except FileNotFoundError:
             return
         archived = self._layout.archived_log(*key)
         try:
@@ -203,6 +206,7 @@ class LogStore:
         except BaseException:
             self._ended.add(key)
             raise
+        self.archived_bytes += size
         await asyncio.to_thread(_remove, live)
 
     async def follow(self, run: str, stage: str, number: int, start: int = 1) -> AsyncIterator[list[Line]]:

@@ -9,7 +9,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 # before gRPC is imported: with it, children that are really forked die
@@ -116,6 +116,8 @@ class Calls:
         self._token = ""
         self._login = asyncio.Lock()
         self.timeout = timeout
+        self.heard: Callable[[str, float, str], None] = _unheard  # method, seconds, code where it went wrong
+        self.resumed = 0  # how often a watch went on after its stream had ended
 
     @property
     def current(self) -> int:
@@ -156,13 +158,16 @@ class Calls:
         limit = timeout or self.timeout
         end, pause, logged_in = time.monotonic() + limit, 0.02, False
         while True:
-            seen = self._current
+            seen, began = self._current, time.perf_counter()
             try:
                 left = end - time.monotonic()
                 share = left if writes or len(self._endpoints) == 1 else min(left, limit / len(self._endpoints))
                 stub = getattr(getattr(self.member(), service), method)
-                return await stub(request, timeout=max(share, 0.05), metadata=await self.metadata())
+                answer = await stub(request, timeout=max(share, 0.05), metadata=await self.metadata())
+                self.heard(method, time.perf_counter() - began, "")
+                return answer
             except grpc.aio.AioRpcError as error:
+                self.heard(method, time.perf_counter() - began, error.code().name.lower())
                 details = error.details() or ""
                 if error.code() is Code.UNAUTHENTICATED and self._access.user and not logged_in:
                     logged_in = True
@@ -194,6 +199,10 @@ class Calls:
             await member.channel.close()
         self._members.clear()
         self._retired.clear()
+
+
+def _unheard(method: str, seconds: float, code: str) -> None:
+    """Nobody measures."""
 
 
 def _tls_files(access: EtcdAccess) -> TlsFiles:

@@ -53,6 +53,7 @@ class Watching:
                 if "auth" in said.lower() or "token" in said.lower() or "permission" in said.lower():
                     self._calls.forget_login()
                 self._calls.fail(seen)
+                self._calls.resumed += 1
                 await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311
                 pause = min(pause * 2, 1.0)
 
