@@ -12,10 +12,11 @@ from typing import Literal
 import platformdirs
 from msgspec import Struct
 
-from backend import cluster_access, etcd_access, listening
+from backend import cluster_access, etcd_access, listening, trust
 from backend.cluster_access import ClusterAccess
 from backend.etcd_access import EtcdAccess
 from backend.listening import Listening
+from backend.trust import Trust
 
 
 class Role(StrEnum):
@@ -35,6 +36,7 @@ class Config(Struct, frozen=True):
     data: Path
     role: Role
     listening: Listening
+    trust: Trust
     executor: Literal["sandbox", "kubernetes"]
     cluster: ClusterAccess  # for the executor `kubernetes`
     sandboxed: bool
@@ -62,6 +64,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         help="api: serve, and never lead; controller: lead, and serve the unix socket alone (%(default)s)",
     )
     listening.add_arguments(parser)
+    trust.add_arguments(parser)
     parser.add_argument("--no-sandbox", action="store_true", help="run stages as bare processes, unconfined")
     parser.add_argument(
         "--executor",
@@ -107,11 +110,13 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     access = etcd_access.read(parser, given)
     if given.role == Role.API and not access.endpoints:
         parser.error("--role api needs --etcd: somewhere another daemon must lead")
+    trusted = trust.read(parser, given)
     binary = os.environ.get("KHANTUI_ETCD")
     return Config(
         data=given.data.expanduser().absolute(),
         role=Role(given.role),
-        listening=listening.read(parser, given),
+        listening=listening.read(parser, given, trusted),
+        trust=trusted,
         executor=given.executor,
         cluster=cluster_access.read(parser, given),
         sandboxed=not given.no_sandbox,

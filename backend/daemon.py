@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from backend.access.model import Binding, checked_subject
 from backend.api.app import create_app, create_probes
 from backend.api.doors import Way, open_doors
 from backend.api.identity import Login
@@ -40,6 +41,7 @@ from backend.errors import KhanError
 from backend.executors.base import Executor
 from backend.executors.elsewhere import Elsewhere
 from backend.executors.sandbox import SandboxExecutor, check, read_limits
+from backend.issuers import Trusted
 from backend.layout import Layout
 from backend.logs import LogStore
 from backend.objects import open_bucket
@@ -224,7 +226,7 @@ class Daemon:
         self._store = store
         self._feed = Feed(store)
         self._catalogue = Catalogue(store)
-        self._access = AccessBook(store)
+        self._access = AccessBook(store, self._admins())
         self._logs = logs
         bucket = open_bucket(config.artifacts) if config.artifacts else None
         self._artifacts: ArtifactStore = ObjectStore(bucket, layout) if bucket else FolderStore(layout)
@@ -251,6 +253,11 @@ class Daemon:
     def _show_load(self, load: Callable[[], tuple[int, int]]) -> None:
         self._metrics.show("slots_used", "Attempts that are under way", lambda: load()[0])
         self._metrics.show("runs_waiting_for_slot", "Runs with a stage that waits for a free place", lambda: load()[1])
+
+    def _admins(self) -> list[Binding]:
+        """Those whom the settings make administrators. Raises InvalidRequest for what is nobody."""
+        subjects = map(checked_subject, self._config.trust.admins)
+        return [Binding(subject, "admin", created_by="the daemon's settings") for subject in subjects]
 
     async def run(self) -> None:
         """Serve and, while leading, control; until cancelled, or until one of the tasks fails."""
@@ -328,7 +335,7 @@ class Daemon:
             leader=lambda: self._leader.leads,
             metrics=self._metrics,
             access=self._access,
-            login=Login(self._access, self._config.listening.token_file, self._clock),
+            login=Login(self._access, self._config.listening, Trusted(self._config.trust), self._clock),
         )
 
         listening = self._config.listening

@@ -7,6 +7,7 @@
     ├── Conflict                   the thing changed meanwhile, or is in a state that forbids this
     ├── NotAllowed                 this identity may not do this
     ├── NotAuthenticated           it is not known who asks
+    ├── IdentityUnavailable        nor can it be, at the moment: an issuer's keys cannot be fetched
     ├── StoreError
     │   ├── StoreUnavailable       the store cannot be reached: surely not applied; may be tried again
     │   │   └── StoreUntrusted     TLS keeps the connection from coming about: a certificate is wrong or too old
@@ -91,6 +92,12 @@ class NotAuthenticated(KhanError):
     """It is not known who asks."""
 
     code, status = "not-authenticated", 401
+
+
+class IdentityUnavailable(KhanError):
+    """Who asks cannot be told at the moment."""
+
+    code, status = "identity-unavailable", 503
 
 
 class StoreError(KhanError):

@@ -9,17 +9,20 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from backend.trust import Trust
+
 
 class Listening(Struct, frozen=True):
-    """The doors of one daemon. All but the socket and the loopback port ask for a token."""
+    """The doors of one daemon. All but the socket and the loopback port ask for a token, or a proxy's word."""
 
     socket: Path | None = None  # None: `api.sock` in the data folder
     port: int | None = None  # loopback TCP; 0: any free one
     remote: tuple[str, int] | None = None  # host and port, for other machines
     cert: Path | None = None  # TLS there
     key: Path | None = None
-    token_file: Path | None = None  # what opens it
+    token_file: Path | None = None  # holds a token that may do everything
     socket_mode: int = 0o600  # who may open the socket at all
+    behind_proxy: bool = False  # a proxy before the remote door ends TLS, and says who asks
     probes: tuple[str, int] | None = None  # /healthz, /readyz and /metrics alone, for whoever asks
 
 
@@ -38,13 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--listen",
         default=os.environ.get("KHANTUI_LISTEN", ""),
         metavar="HOST:PORT",
-        help="serve other machines: needs a token file, and TLS",
+        help="serve other machines, over TLS, to those who show a token",
     )
-    group.add_argument("--token-file", type=Path, default=_path("TOKEN_FILE"), help="the token that opens --listen")
+    group.add_argument("--token-file", type=Path, default=_path("TOKEN_FILE"), help="its token may do everything")
     group.add_argument("--tls-cert", type=Path, default=_path("TLS_CERT"), help="the certificate of --listen")
     group.add_argument("--tls-key", type=Path, default=_path("TLS_KEY"), help="the private key of that certificate")
     group.add_argument(
-        "--insecure-http", action="store_true", help="no TLS for --listen: tokens can be read on the way"
+        "--behind-proxy",
+        action="store_true",
+        default=os.environ.get("KHANTUI_BEHIND_PROXY", "") not in ("", "0", "no"),
+        help="no TLS for --listen: a proxy before it ends TLS; needs --iap-audience or --oidc",
     )
     group.add_argument(
         "--probes",
@@ -54,16 +60,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Listening:
+def read(parser: argparse.ArgumentParser, given: argparse.Namespace, trust: Trust) -> Listening:
     """What was given. Leaves by `parser.error` where it does not fit together."""
     if given.port is not None and not 0 <= given.port <= 65535:
         parser.error("--port must be from 0 to 65535")
     if bool(given.tls_cert) != bool(given.tls_key):
         parser.error("--tls-cert and --tls-key belong together: give both, or neither")
-    if given.listen and not given.token_file:
-        parser.error("--listen needs --token-file FILE: nothing is served to whoever asks")
-    if given.listen and not given.tls_cert and not given.insecure_http:
-        parser.error("--listen needs --tls-cert and --tls-key; or --insecure-http, where nobody else can listen in")
+    if given.listen and not given.tls_cert and not given.behind_proxy:
+        parser.error("--listen needs --tls-cert and --tls-key; or --behind-proxy, where a proxy before it ends TLS")
+    if given.behind_proxy and not trust.any:
+        parser.error("--behind-proxy needs --iap-audience or --oidc: somebody must say who asks")
     if not re.fullmatch(r"0?6[06][06]", given.socket_mode):
         parser.error("--socket-mode is 600, 660 or 666")
     return Listening(
@@ -74,6 +80,7 @@ def read(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Listenin
         given.tls_key,
         given.token_file,
         int(given.socket_mode, 8),
+        given.behind_proxy,
         _place(parser, "--probes", given.probes),
     )
 

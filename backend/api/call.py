@@ -158,7 +158,7 @@ class Call:
         if decide(self.grants, needed, None).allowed:
             return
         target = Target(pipeline, labels) if labels is not None else await self._target(pipeline)
-        error = refusal(self.who.principal, self.grants, self.operation, needed, target)
+        error = refusal(self.who, self.grants, self.operation, needed, target)
         if error is not None:
             raise missing if missing is not None and error.status == 404 else error
 

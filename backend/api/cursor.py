@@ -39,6 +39,17 @@ def unpack(text: str) -> Cursor | None:
         raise InvalidRequest("this cursor is none of ours", hint="take it from the page before") from error
 
 
+def within(call: Call, prefix: str) -> Cursor | None:
+    """Where a list of the keys below `prefix` goes on; None at its beginning. Raises InvalidRequest.
+
+    A cursor is the client's: one that is made up must not lead to what is another list's.
+    """
+    at = unpack(call.text("cursor"))
+    if at is not None and not at.key.startswith(prefix):
+        raise InvalidRequest("this cursor belongs to another list", hint="take it from the page before")
+    return at
+
+
 def part(call: Call, items: Sequence[Any], revision: int) -> Page:
     """The page that is asked for of a list that was made whole. Raises InvalidRequest."""
     at = unpack(call.text("cursor"))

@@ -22,10 +22,10 @@ async def guard(call: Call, operation: Operation) -> None:
     if whole.allowed:
         return
     if operation.on == "all":
-        raise refused(call.who.principal, call.operation, whole, None)
+        raise refused(call.who, call.operation, whole, None)
     anywhere = decide_anywhere(grants, operation.role)
     if not anywhere.allowed:
-        raise refused(call.who.principal, call.operation, anywhere, None)
+        raise refused(call.who, call.operation, anywhere, None, most=True)
     if operation.on in ("pipeline", "run", "schedule", "backfill"):
         pipeline, missing = await _named(call, operation)
         if pipeline:

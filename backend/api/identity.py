@@ -22,12 +22,16 @@ from starlette.requests import Request
 from backend.access.model import Principal
 from backend.api.doors import PEER, SCOPE, Way
 from backend.clock import Clock, SystemClock
-from backend.errors import KhanError, NotAllowed, NotAuthenticated
+from backend.errors import IdentityUnavailable, KhanError, NotAllowed, NotAuthenticated
+from backend.issuers import Refused, Trusted, Unavailable
+from backend.listening import Listening
 from backend.store.access import AccessBook
+from backend.trust import Trust
 
 _HOSTS = frozenset(("localhost", "127.0.0.1", "[::1]", "khantui", ""))
+ASSERTION = "x-goog-iap-jwt-assertion"
 # what proxies add: behind one, everybody would come from this machine
-_PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via", "x-goog-iap-jwt-assertion")
+_PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via", ASSERTION)
 SHORTEST = 16  # bytes of a token
 PREFIX = "khan_"  # of the text of API tokens
 
@@ -48,15 +52,23 @@ class Identity(Struct, frozen=True):
 class Login:
     """Lets in whoever may come in by the door that they have come to."""
 
-    def __init__(self, access: AccessBook, token_file: Path | None = None, clock: Clock | None = None) -> None:
-        """`token_file`: holds a token that may do everything; without it there are only those of `access`."""
+    def __init__(
+        self,
+        access: AccessBook,
+        listening: Listening | None = None,
+        trusted: Trusted | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """`trusted`: whose word is taken beside that of the kernel and of our own tokens."""
         self._access = access
         self._clock = clock or SystemClock()
-        self._file = token_file
+        self._trusted = trusted or Trusted(Trust())
+        self._listening = listening or Listening()
+        self._file = self._listening.token_file
         self._token = b""
         self._read = 0  # the file's time of change when it was read
-        if token_file is not None:
-            self._refresh(token_file)
+        if self._file is not None:
+            self._refresh(self._file)
 
     async def identify(self, request: Request) -> Identity:
         """Who asks. Raises NotAllowed, NotAuthenticated."""
@@ -67,10 +79,30 @@ class Login:
         origin = client.host if client is not None else "unix"
         if way is Way.LOOPBACK:
             _keep_sites_out(request)
-        who = self._by_token(request)
-        if who is None:
-            who = self._by_peer(request, way)
+        try:
+            who = await self._by_proxy(request, way)
+            who = await self._by_token(request, who) or who or self._by_peer(request, way)
+        except Refused as error:
+            raise NotAuthenticated(str(error), hint="log in anew, or see docs/access.md") from None
+        except Unavailable as error:
+            raise IdentityUnavailable(str(error), hint="try it again in a minute") from None
         return Identity(who, origin)
+
+    async def _by_proxy(self, request: Request, way: Way) -> Principal | None:
+        """Whom the Identity-Aware Proxy names, in the header that it signs; None where none is before this door.
+
+        Headers that say who somebody is and are not signed (x-goog-authenticated-user-email) are never looked at.
+        """
+        if self._trusted.iap is None or way is not Way.REMOTE:
+            return None
+        given = request.headers.getlist(ASSERTION)
+        if len(given) > 1:
+            raise Refused(f"there are several headers {ASSERTION}")
+        if given:
+            return await self._trusted.iap.verify(given[0])
+        if self._listening.behind_proxy and not self._trusted.issuers:
+            raise Refused("this request has not come through the proxy")
+        return None
 
     def _by_peer(self, request: Request, way: Way) -> Principal:
         """The user at the other end of the connection. Raises NotAllowed, NotAuthenticated."""
@@ -92,8 +124,11 @@ class Login:
             raise NotAllowed("it is not known which user asks")
         return local(uid)
 
-    def _by_token(self, request: Request) -> Principal | None:
-        """Whose token is shown; None if there is none. Raises NotAuthenticated."""
+    async def _by_token(self, request: Request, proxied: Principal | None) -> Principal | None:
+        """Whose token is shown; None if there is none. Raises NotAuthenticated.
+
+        Behind the proxy that is one of ours: another is what the client has shown to the proxy.
+        """
         given = request.headers.getlist("authorization")
         if not given:
             return None
@@ -109,6 +144,10 @@ class Login:
             if token.expired(self._clock.now()):
                 raise NotAuthenticated(f"the token {token.name} has expired", hint="have a new one made")
             return Principal(token.name, "token")
+        if proxied is not None:
+            return None
+        if self._trusted.speaks(text):
+            return await self._trusted.bearer(text)
         if self._file is not None:
             self._refresh(self._file)
         if not self._token or not hmac.compare_digest(digest.digest(), hashlib.sha256(self._token).digest()):

@@ -83,7 +83,7 @@ def _address(call: Call) -> str:
 async def list_pipelines(call: Call) -> Response:
     """Pipelines by name, each with its newest runs"""
     store, tests = call.services.store, filter.parse(call.text("filter"), FIELDS)
-    at = cursor.unpack(call.text("cursor"))
+    at = cursor.within(call, keys.PIPELINES)
     start = at.key + "\0" if at else keys.PIPELINES
     schedules = await _schedules(call)
     items: list[PipelineView] = []
@@ -141,8 +141,8 @@ async def list_versions(call: Call) -> Response:
     """A pipeline's versions, newest first"""
     name = call.name()
     current = await _current(call, name)
-    at = cursor.unpack(call.text("cursor"))
     prefix = keys.versions(name)
+    at = cursor.within(call, prefix)
     page = await call.services.store.page(
         prefix, at.key if at else keys.after(prefix), limit=call.limit, descending=True
     )

@@ -21,7 +21,8 @@ MEDIA = "application/problem+json"
 
 def response(problem: Problem) -> Response:
     """The answer that carries a problem."""
-    return Response(msgspec.json.encode(problem), problem.status, media_type=MEDIA)
+    headers = {"WWW-Authenticate": 'Bearer realm="khantui"'} if problem.status == 401 else None
+    return Response(msgspec.json.encode(problem), problem.status, headers, media_type=MEDIA)
 
 
 def of(error: Exception, path: str = "") -> Problem:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from backend.access.decide import Decision, Grant, decide
-from backend.access.model import Principal, Role, Target
+from backend.access.model import Role, Target
+from backend.api.identity import Identity
 from backend.errors import KhanError, NotAllowed, NotFound
 
 
-def refusal(who: Principal, grants: tuple[Grant, ...], what: str, needed: Role, target: Target) -> KhanError | None:
+def refusal(who: Identity, grants: tuple[Grant, ...], what: str, needed: Role, target: Target) -> KhanError | None:
     """What is to be said of this, if it may not be: NotFound where not even looking is allowed."""
     decision = decide(grants, needed, target)
     if decision.allowed:
@@ -17,12 +18,13 @@ def refusal(who: Principal, grants: tuple[Grant, ...], what: str, needed: Role, 
     return refused(who, what, decision, target)
 
 
-def refused(who: Principal, what: str, decision: Decision, target: Target | None) -> NotAllowed:
-    """The error for a decision."""
-    where = f" on {target.pipeline}" if target is not None else ""
-    has = f"the role {decision.role}" if decision.role != "anyone" else "no role"
+def refused(who: Identity, what: str, decision: Decision, target: Target | None, *, most: bool = False) -> NotAllowed:
+    """The error for a decision: on a pipeline, or on all of them; or of the `most` that they have on anything."""
+    has = "no role" if decision.role == "anyone" else f"{'at most ' if most else ''}the role {decision.role}"
+    where = "" if most else f" on {target.pipeline}" if target is not None else " for all pipelines"
+    given = f" --pipelines {target.pipeline}" if target is not None else ""
     return NotAllowed(
-        f"{what} is for the role {decision.needed} and above; {who.name} has {has}{where or ' for all pipelines'}",
-        hint=f"khantui auth explain says why; an administrator gives roles: khantui auth bind {who.subject}"
-        f" {decision.needed}{f' --pipelines {target.pipeline}' if target else ''}",
+        f"{what} is for the role {decision.needed} and above; {who.name} has {has}{where}",
+        hint="khantui auth explain says why; an administrator gives roles:"
+        f" khantui auth bind {who.principal.subject} {decision.needed}{given}",
     )

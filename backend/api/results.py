@@ -27,10 +27,8 @@ async def list_results(call: Call) -> Response:
     if "/" in stage:
         raise InvalidRequest(f"{stage!r} cannot be a name")
     prefix = keys.results(name, stage)
-    at = cursor.unpack(call.text("cursor"))
+    at = cursor.within(call, prefix)
     start = at.key + "\0" if at else prefix
-    if not start.startswith(prefix):
-        raise InvalidRequest("this cursor belongs to another list")
     page = await call.services.store.page(start, keys.after(prefix), limit=call.limit)
     items = []
     for kv in page.items:

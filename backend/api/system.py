@@ -75,7 +75,7 @@ def _may(grants: tuple[Grant, ...], operation: Operation) -> bool:
 )
 async def list_audit(call: Call) -> Response:
     """Who changed what, when and from where; newest first"""
-    at = cursor.unpack(call.text("cursor"))
+    at = cursor.within(call, keys.AUDIT)
     start = at.key + "\0" if at else keys.AUDIT
     target, who = call.text("target"), call.text("who")
     items: list[AuditView] = []

@@ -22,11 +22,16 @@ class Address(NamedTuple):
     socket: Path | None
     base: str
     token_file: str = ""  # what opens it; "": what the environment says
+    token_command: str = ""  # or what prints it
     ca: str = ""  # whose certificate it must have; "": what the environment says, else the system's authorities
 
     def environment(self) -> dict[str, str]:
         """What opens it, as variables for another program that is told the address."""
-        given = {"KHANTUI_TOKEN_FILE": self.token_file, "KHANTUI_CA": self.ca}
+        given = {
+            "KHANTUI_TOKEN_FILE": self.token_file,
+            "KHANTUI_TOKEN_COMMAND": self.token_command,
+            "KHANTUI_CA": self.ca,
+        }
         return {name: value for name, value in given.items() if value}
 
     def __str__(self) -> str:
@@ -52,7 +57,9 @@ def of_socket(path: Path) -> Address:
 
 def of_context(context: Context) -> Address:
     """The address of a context, with what opens it. Raises Misuse."""
-    return parse(context.address)._replace(token_file=context.token_file, ca=context.ca)
+    return parse(context.address)._replace(
+        token_file=context.token_file, token_command=context.token_command, ca=context.ca
+    )
 
 
 def default_data() -> Path:

@@ -18,11 +18,16 @@ from backend.api.wire import (
     ArtifactView,
     BackfillPreview,
     BackfillView,
+    Bind,
+    BindingView,
     CalendarView,
+    CanView,
     ChannelTest,
     ChannelView,
     ClearResults,
+    CreateToken,
     DaemonView,
+    ExplainView,
     ForecastView,
     ForesightView,
     ImageView,
@@ -47,6 +52,8 @@ from backend.api.wire import (
     ScheduleView,
     StartBackfill,
     StartRun,
+    TokenMade,
+    TokenView,
     VersionDiff,
     VersionView,
     WhoView,
@@ -79,6 +86,40 @@ class Client:
     def whoami(self) -> WhoView:
         """Who we are to the daemon, and what it would refuse us."""
         return self.http.get("/whoami", WhoView)
+
+    # who may do what
+
+    def bindings(self) -> list[BindingView]:
+        """Who has which role on what."""
+        return list(self._list("/auth/bindings", BindingView, 0, {}))
+
+    def bind(self, body: Bind) -> BindingView:
+        """Give somebody a role."""
+        return self.http.send("POST", "/auth/bindings", BindingView, body)
+
+    def unbind(self, identifier: str) -> None:
+        """Take a role away."""
+        self.http.request("DELETE", f"/auth/bindings/{_part(identifier)}")
+
+    def tokens(self) -> list[TokenView]:
+        """Tokens of machines."""
+        return list(self._list("/auth/tokens", TokenView, 0, {}))
+
+    def create_token(self, body: CreateToken) -> TokenMade:
+        """Make a token for a machine."""
+        return self.http.send("POST", "/auth/tokens", TokenMade, body)
+
+    def revoke_token(self, name: str) -> None:
+        """Have a token open nothing any more."""
+        self.http.request("DELETE", f"/auth/tokens/{_part(name)}")
+
+    def can_i(self, verb: str, **query: Any) -> CanView:
+        """Whether somebody may do something."""
+        return self.http.get("/auth/can-i", CanView, verb=verb, **query)
+
+    def explain(self, **query: Any) -> ExplainView:
+        """What somebody may do, and why."""
+        return self.http.get("/auth/explain", ExplainView, **query)
 
     # pipelines
 

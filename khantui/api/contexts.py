@@ -18,6 +18,7 @@ class Context(Struct, frozen=True, omit_defaults=True):
     address: str  # unix:///path or http://host:port
     read_only: bool = False
     token_file: str = ""  # a file with the token that opens it
+    token_command: str = ""  # a command that prints it
     ca: str = ""  # the certificate of the authority that its own comes from
 
 

@@ -7,7 +7,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ import msgspec
 from backend.api.wire import API, Problem
 from khantui import __version__
 from khantui.api.address import Address
+from khantui.api.credential import Credential
 from khantui.errors import Denied, Failure, Misuse, Unreachable
 
 T = TypeVar("T")
@@ -26,28 +27,6 @@ Query = Mapping[str, Any]
 # what a connection does when the daemon behind it goes away
 LOST = (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 _STATUSES: dict[int, type[Failure]] = {400: Misuse, 401: Denied, 403: Denied}
-
-
-class Token(httpx.Auth):
-    """Shows the token that a daemon on another machine asks for, as its file has it at the time."""
-
-    def __init__(self, address: Address, environment: Mapping[str, str]) -> None:
-        self._file = address.token_file or environment.get("KHANTUI_TOKEN_FILE", "")
-        self._token = "" if address.token_file else environment.get("KHANTUI_TOKEN", "")
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Add it to a request. Raises Misuse if its file cannot be read."""
-        if token := self._token or self._read():
-            request.headers["Authorization"] = f"Bearer {token}"
-        yield request
-
-    def _read(self) -> str:
-        if not self._file:
-            return ""
-        try:
-            return Path(self._file).expanduser().read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise Misuse(f"the token {self._file} cannot be read: {error}", "see KHANTUI_TOKEN_FILE") from error
 
 
 def tls_context(address: Address, environment: Mapping[str, str]) -> ssl.SSLContext | bool:
@@ -77,7 +56,7 @@ class Http:
             transport=httpx.HTTPTransport(
                 uds=str(address.socket) if address.socket else None, verify=tls_context(address, os.environ)
             ),
-            auth=Token(address, os.environ) if address.socket is None else None,
+            auth=Credential(address, os.environ) if address.socket is None else None,
             base_url=address.base + API,
             headers={"User-Agent": f"khantui/{__version__}", "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),

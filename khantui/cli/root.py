@@ -51,6 +51,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("import_", "Turn a crontab into pipelines and schedules."),
     "export": ("export", "Write the schedules for cron or for Kubernetes."),
     "events": ("events", "Follow what happens, one JSON object a line."),
+    "auth": ("auth", "Say who may do what, and why; give roles and make tokens."),
     "images": ("images", "List the images that stages can name, or register more."),
     "channels": ("channels", "List where notifications go, add more, or test one."),
     "doctor": ("doctor", "Say what this machine or a cluster lacks, and what to do about it."),

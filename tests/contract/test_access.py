@@ -135,6 +135,11 @@ def expected(name: str, role: str, covered: bool, everywhere: bool) -> set[int]:
     return {299}
 
 
+def thing(path: str) -> str:
+    """What a path names first."""
+    return next(p for p in re.split(r"[/?]", path) if p not in ("", "runs", "pipelines", "schedules", "backfills"))
+
+
 def concrete(template: str, things: dict[str, str]) -> str:
     """A path that leads to what there is."""
     named = re.sub(r"/(pipelines|runs|schedules|backfills)/\{\w+\}", lambda m: f"/{m[1]}/{things[m[1]]}", template)
@@ -170,3 +175,148 @@ async def test_every_operation_answers_every_role_as_its_table_says(
                         wrong.append(f"{who} {name} {things['pipelines']}: {answer.status_code}, not {may}")
     assert not wrong
     assert asked == len(operations()) * 2 * 17
+
+
+@pytest.fixture
+async def teams(guarded: Guarded) -> Guarded:
+    """Two teams' pipelines, and people of one of them: ann edits, bob looks on."""
+    for name, team in (("sales-eu", "sales"), ("payroll", "people")):
+        stages = {"a": {**STAGES["a"], "outputs": ["out"]}}
+        await guarded.put(name, labels={"team": team}, outputs={"out": {}}, stages=stages)
+        schedule = {"pipeline": name, "kind": "cron", "cron": ["0 6 * * *"]}
+        await guarded.ask("PUT", f"/schedules/s-{name}", schedule)
+        await guarded.begin(name)
+        range_ = {"start": "2026-01-01", "end": "2026-01-02", "step": "1d"}
+        await guarded.ask("POST", f"/pipelines/{name}/backfills", range_)
+    await guarded.bind("user:ann", "editor", labels={"team": "sales"})
+    await guarded.bind("user:bob", "viewer", pipelines="sales-*")
+    await guarded.bind("everyone", "viewer", pipelines="nothing-*")
+    return guarded
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize("who", ["user:ann", "user:bob"])
+async def test_lists_show_what_somebody_may_see_and_nothing_of_others(teams: Guarded, who: str) -> None:
+    for path in ("/pipelines", "/runs", "/schedules", "/backfills", "/forecast?hours=48"):
+        mine = await teams.as_(who, "GET", path)
+        assert mine.status_code == 200, mine.text
+        assert "sales-eu" in mine.text
+        assert "payroll" not in mine.text, path
+    for query in ("state=queued", "pipeline=payroll", "filter=pipeline~roll", "sort=pipeline", "filter=-l team=people"):
+        found = await teams.as_(who, "GET", f"/runs?{query}")
+        assert "payroll" not in found.text, query
+        assert found.json()["total"] in (None, 0), query
+    whole = (await teams.as_("", "GET", "/pipelines")).json()
+    assert (whole["total"], (await teams.as_(who, "GET", "/pipelines")).json()["total"]) == (2, None)
+    foresight = await teams.as_(who, "GET", "/schedules/s-sales-eu/foresight")
+    assert "payroll" not in foresight.text  # it starts in the same minute
+
+
+@pytest.mark.attack
+async def test_what_belongs_to_others_is_answered_as_what_there_is_not(teams: Guarded) -> None:
+    run = (await teams.as_("", "GET", "/runs?pipeline=payroll")).json()["items"][0]["id"]
+    backfill = (await teams.as_("", "GET", "/backfills?pipeline=payroll")).json()["items"][0]["id"]
+    for theirs, none in (
+        ("/pipelines/payroll", "/pipelines/nosuch"),
+        ("/pipelines/payroll/versions/1", "/pipelines/nosuch/versions/1"),
+        ("/pipelines/payroll/log/search?text=x", "/pipelines/nosuch/log/search?text=x"),
+        (f"/runs/{run}", "/runs/0000000000-000000"),
+        (f"/runs/{run[-6:]}", "/runs/000000"),
+        (f"/runs/{run}/log", "/runs/0000000000-000000/log"),
+        (f"/runs/{run}/artifacts/out/content", "/runs/0000000000-000000/artifacts/out/content"),
+        (f"/runs/{run}/stages/a/log/raw", "/runs/0000000000-000000/stages/a/log/raw"),
+        ("/runs/payroll@latest", "/runs/0000000000-000000"),
+        ("/schedules/s-payroll", "/schedules/nosuch"),
+        (f"/backfills/{backfill}", "/backfills/nosuch"),
+    ):
+        one, other = await teams.as_("user:ann", "GET", theirs), await teams.as_("user:ann", "GET", none)
+        assert (one.status_code, other.status_code) == (404, 404), theirs
+        said, missing = one.json(), other.json()
+        assert said["title"].replace(thing(theirs), "X") == missing["title"].replace(thing(none), "X")
+        assert said.get("hint") == missing.get("hint")
+
+
+@pytest.mark.attack
+async def test_nobody_edits_their_way_to_what_is_others(teams: Guarded) -> None:
+    def document(name: str, team: str, **more: Any) -> dict[str, str]:
+        return {"document": json.dumps({"name": name, "labels": {"team": team}, "stages": STAGES} | more)}
+
+    ann, reading = "user:ann", {"a": {**STAGES["a"], "inputs": ["p"]}}
+    assert (await teams.as_(ann, "POST", "/pipelines", document("sales-us", "sales"))).status_code == 200
+    for body in (
+        document("payroll", "sales"),  # another team's pipeline, with our label
+        document("payroll", "people"),
+        document("new", "people"),  # into another team
+        document("sales-eu", "people"),
+        document("reads", "sales", inputs={"p": {"from": "payroll/out"}}, stages=reading),
+        document("uses", "sales", stages={"a": {"uses": "payroll/a"}}),
+    ):
+        answer = await teams.as_(ann, "POST", "/pipelines", body)
+        assert answer.status_code in (403, 404, 422), answer.text
+        assert (await teams.as_(ann, "POST", "/pipelines", {**body, "dry_run": True})).status_code == answer.status_code
+    linted = await teams.as_(ann, "POST", "/lint", document("x", "sales", inputs={"p": {"from": "payrol/out"}}))
+    assert "payroll" not in linted.text  # nor is it suggested
+    # a pipeline that was deleted still has runs: who makes it again must have been its editor
+    await teams.ask("DELETE", "/pipelines/payroll", force="1", status=204)
+    assert (await teams.as_(ann, "POST", "/pipelines", document("payroll", "sales"))).status_code in (403, 404)
+    plan = {"pipeline": "sales-eu", "kind": "after", "after": ["payroll"]}
+    assert (await teams.as_(ann, "PUT", "/schedules/spy", plan)).status_code == 404
+    assert (await teams.as_(ann, "PUT", "/schedules/s-sales-eu", plan)).status_code == 404
+    takes = {"pipeline": "sales-us", "kind": "cron", "cron": ["0 7 * * *"]}
+    assert (await teams.as_("user:bob", "PUT", "/schedules/mine", takes)).status_code == 403
+
+
+@pytest.mark.attack
+async def test_a_cursor_that_is_made_up_leads_to_no_other_list(teams: Guarded) -> None:
+    from backend.api.cursor import Cursor, pack
+
+    for path in ("/pipelines", "/pipelines/sales-eu/versions", "/runs", "/schedules", "/pipelines/sales-eu/cache"):
+        for key in ("", "bindings/", "channels/", "tokens/", "versions/z", "zzz", "\U0010ffff", "pipelines/../tokens"):
+            answer = await teams.as_("user:ann", "GET", path, cursor=pack(Cursor(0, key)), limit="1000")
+            assert answer.status_code in (200, 400), (path, key, answer.text)
+            assert "payroll" not in answer.text
+            assert "user:" not in answer.text
+
+
+@pytest.mark.attack
+async def test_the_stream_of_events_is_of_what_somebody_may_see_as_long_as_they_may(teams: Guarded) -> None:
+    since = (await teams.as_("", "GET", "/runs")).json()["revision"]
+    binding = await teams.bind("user:eve", "viewer", pipelines="sales-*")
+    seen: list[dict[str, Any]] = []
+    url = "/api/v1/events"
+    async with teams.http.stream("GET", url, params={"since": since}, headers={HEADER: "user:eve"}) as stream:
+        await teams.begin("payroll")
+        run = await teams.begin("sales-eu")
+        await teams.ask("POST", f"/runs/{run}/cancel", status=202)
+        await teams.ask("POST", "/schedules/s-payroll/pause", {"reason": "x"})
+        await teams.ask("POST", "/schedules/s-sales-eu/pause", {"reason": "x"})
+        await teams.ask("DELETE", "/schedules/s-payroll", status=204)
+        await teams.ask("DELETE", "/schedules/s-sales-eu", status=204)
+        lines = stream.aiter_lines()
+        async for line in lines:
+            if line.startswith("data: "):
+                seen.append(json.loads(line.removeprefix("data: ")))
+                if seen[-1]["kind"] == "schedule" and seen[-1]["object"] is None:
+                    break
+        assert "payroll" not in json.dumps(seen)
+        assert {e["kind"] for e in seen} == {"run", "command", "schedule"}
+        await teams.ask("DELETE", f"/auth/bindings/{binding}", status=204)
+        await teams.begin("sales-eu")  # she hears of it no more
+        await teams.bind("user:eve", "viewer", pipelines="payroll")
+        told = await teams.begin("payroll")
+        async for line in lines:
+            if line.startswith("data: "):
+                assert json.loads(line.removeprefix("data: "))["id"] == told
+                break
+
+
+async def test_what_is_sent_again_is_answered_to_the_same_caller_alone(teams: Guarded) -> None:
+    one = await teams.http.post(
+        "/api/v1/pipelines/sales-eu/runs", content="{}", headers={"Idempotency-Key": "k", HEADER: "user:ann"}
+    )
+    assert one.status_code == 201
+    await teams.bind("user:cat", "operator", pipelines="sales-*")
+    other = await teams.http.post(
+        "/api/v1/pipelines/sales-eu/runs", content="{}", headers={"Idempotency-Key": "k", HEADER: "user:cat"}
+    )
+    assert other.json()["id"] != one.json()["id"]

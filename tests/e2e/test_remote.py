@@ -175,9 +175,14 @@ def test_probes_tell_whoever_asks_how_it_is_and_nothing_else(site: Site) -> None
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--listen", "127.0.0.1:0"), "needs --token-file"),
-        (("--listen", "127.0.0.1:0", "--token-file", "token"), "--tls-cert and --tls-key; or --insecure-http"),
-        (("--listen", "nowhere", "--token-file", "token", "--insecure-http"), "is HOST:PORT"),
+        (("--listen", "127.0.0.1:0"), "--tls-cert and --tls-key; or --behind-proxy"),
+        (("--listen", "127.0.0.1:0", "--token-file", "t", "--behind-proxy"), "needs --iap-audience or --oidc"),
+        (("--listen", "nowhere", "--behind-proxy", "--iap-audience", "a"), "is HOST:PORT"),
+        (("--iap-audience", "a", "--iap-keys", "http://keys.example"), "must be an https:// address"),
+        (("--oidc", "issuer=https://i.example"), "needs an issuer and an audience"),
+        (("--oidc", "issuer=https://i.example,audience=a,algorithms=HS256"), "'HS256' is not taken"),
+        (("--oidc", "issuer=https://i.example,audience=a,algorithms=none"), "'none' is not taken"),
+        (("--socket-mode", "777"), "is 600, 660 or 666"),
         (("--tls-cert", "x"), "belong together"),
         (("--role", "api"), "needs --etcd"),
         (("--etcd", "https://127.0.0.1:1", "--etcd-cert", "x"), "belong together"),

@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
-import secrets
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,7 +16,7 @@ from backend.executors.kubernetes.names import job_name
 from backend.run.state import Reason
 from backend.spec.model import Placement, Resources
 from tests.kubernetes.bench import Bench
-from tests.kubernetes.cluster import CONTROL, Cluster, kubectl
+from tests.kubernetes.cluster import CONTROL, Cluster
 from tests.kubernetes.registry import registry
 
 pytestmark = pytest.mark.kubernetes
@@ -47,30 +45,6 @@ def made(cluster: Cluster, kind: str, name: str, **more: Any) -> Iterator[None]:
         yield
     finally:
         cluster.kubectl("delete", kind, name)
-
-
-@contextlib.asynccontextmanager
-async def another_node() -> AsyncIterator[None]:
-    """A node that says that it is well, and takes no pods: where no node is, the cluster evicts nothing."""
-    name = f"khantui-test-{secrets.token_hex(3)}"
-    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {"unschedulable": True}}
-
-    async def beat() -> None:
-        while True:
-            moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            ready = {"type": "Ready", "status": "True", "reason": "Test", "lastHeartbeatTime": moment}
-            now = json.dumps({"status": {"conditions": [ready]}})
-            await asyncio.to_thread(kubectl, "patch", "node", name, "--subresource=status", "--type=merge", "-p", now)
-            await asyncio.sleep(5)
-
-    await asyncio.to_thread(kubectl, "create", "-f", "-", stdin=json.dumps(node))
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
-        await asyncio.to_thread(kubectl, "delete", "node", name)
 
 
 async def test_a_cluster_that_is_away(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,7 +271,7 @@ async def test_more_disk_than_it_may_use(bench: Bench) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_a_node_that_is_lost(bench: Bench) -> None:
-    async with another_node(), told(bench, node_wait=2.0) as hasty:
+    async with told(bench, node_wait=2.0) as hasty:
         key = await hasty.start("sleep 200")
         await hasty.until(key, "running")
         with hasty.cluster.faults() as faults:

@@ -20,6 +20,15 @@ ROOT = Path(__file__).parents[3]
 RUNNER = CliRunner()
 
 
+def below(words: tuple[str, ...], command: click.Command) -> list[tuple[tuple[str, ...], click.Command]]:
+    """The commands of a group, and of groups in it."""
+    found: list[tuple[tuple[str, ...], click.Command]] = []
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            found += [((*words, name), inner), *below((*words, name), inner)]
+    return found
+
+
 def leaves() -> list[tuple[tuple[str, ...], click.Command]]:
     """Every command, with the words that call it."""
     found: list[tuple[tuple[str, ...], click.Command]] = []
@@ -28,8 +37,7 @@ def leaves() -> list[tuple[tuple[str, ...], click.Command]]:
         command = khantui.get_command(context, name)
         assert command is not None
         found.append(((name,), command))
-        if isinstance(command, click.Group):
-            found += [((name, sub), inner) for sub, inner in command.commands.items()]
+        found += below((name,), command)
     return found
 
 
