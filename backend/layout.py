@@ -5,7 +5,7 @@ api.sock                                   the API's unix socket
 attempts/<run>/<stage>/<n>/                one attempt: status.json, log, log.idx, log.at, out/<name>, tmp/
 artifacts/inputs/<sha256>                  inputs that were brought in from outside, by content
 code/<sha256>/                             code bundles, unpacked, read-only
-sandbox/                                   what every sandbox has as /etc/passwd and /etc/group
+sandbox/etc-<digest>/                      the /etc that sandboxes see
 logs/<run>/<stage>/<n>.log.zst             archived logs
 """
 
@@ -47,7 +47,7 @@ class Layout(NamedTuple):
 
     @property
     def sandbox(self) -> Path:
-        """What every sandbox has as /etc/passwd and /etc/group."""
+        """What every sandbox has: its /etc."""
         return self.root / "sandbox"
 
     def artifact(self, location: str) -> Path:

@@ -13,6 +13,7 @@ import pytest
 from backend.clock import SystemClock
 from backend.errors import ExecutorError
 from backend.executors.sandbox import Limits, SandboxExecutor, check
+from backend.executors.sandbox.folder import Folder
 from backend.layout import Layout
 from backend.run.state import Reason
 from backend.spec.images import Image
@@ -144,7 +145,8 @@ async def test_another_executor_learns_what_ended_meanwhile(bench: Bench) -> Non
 async def test_a_sandbox_that_is_killed_is_lost_and_nothing_of_it_goes_on(bench: Bench) -> None:
     key = await bench.start("echo begun; exec sleep 65.25")
     await bench.logged(key, "begun")
-    pid = int((bench.folder(key) / "process").read_text().split()[0])
+    pid = Folder(bench.folder(key)).find()
+    assert pid is not None
     os.kill(pid, signal.SIGKILL)
     assert (await bench.ended(key)).reason is Reason.LOST
     async with asyncio.timeout(5):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from backend.executors.base import AttemptSpec
 from backend.executors.environment import check, variables
+from backend.executors.sandbox.etc import NETWORK
 from backend.executors.sandbox.folder import Folder
 from backend.executors.sandbox.limits import Limits
 from backend.executors.sandbox.profiles import BIN, SYSTEM, Profile
@@ -15,26 +16,6 @@ from backend.layout import Layout
 
 STATUS = 3  # the descriptor to which the status is written
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-USERS = {  # what the sandbox has as /etc/passwd and /etc/group
-    "passwd": "khan:x:1000:1000::/tmp:/bin/sh\nroot:x:0:0::/root:/bin/sh\n",
-    "group": "khan:x:1000:\nroot:x:0:\n",
-}
-
-_ETC = (
-    "ld.so.cache",
-    "ld.so.conf",
-    "ld.so.conf.d",
-    "alternatives",
-    "ssl",
-    "ca-certificates",
-    "pki",
-    "localtime",
-    "fonts",
-    "R",
-    "mime.types",
-    "magic",
-)
-_ETC_NETWORK = ("resolv.conf", "hosts", "nsswitch.conf", "services", "protocols", "gai.conf")
 
 
 def system() -> list[str]:
@@ -48,16 +29,13 @@ def system() -> list[str]:
             arguments += ["--symlink", str(folder.readlink()), str(folder)]
         elif folder.is_dir():
             arguments += ["--ro-bind", str(folder), str(folder)]
-    for name in _ETC:
-        if Path("/etc", name).exists():
-            arguments += ["--ro-bind", f"/etc/{name}", f"/etc/{name}"]
     return arguments
 
 
 def network() -> list[str]:
     """Arguments that give a sandbox the machine's network."""
     arguments = ["--share-net"]
-    for name in _ETC_NETWORK:
+    for name in NETWORK:
         if Path("/etc", name).exists():
             arguments += ["--ro-bind", str(Path("/etc", name).resolve()), f"/etc/{name}"]
     return arguments
@@ -66,12 +44,10 @@ def network() -> list[str]:
 def sandboxed(
     bwrap: Path, base: list[str], layout: Layout, spec: AttemptSpec, profile: Profile, folder: Folder, limits: Limits
 ) -> list[str]:
-    """The whole argv of an attempt in its sandbox."""
+    """The whole argv of an attempt in its sandbox; `base` is what they all have."""
     argv = [str(bwrap), "--json-status-fd", str(STATUS), *base]
     if spec.network:
         argv += network()
-    for name in USERS:
-        argv += ["--ro-bind", str(layout.sandbox / name), f"/etc/{name}"]
     argv += ["--bind", str(folder.path / "tmp"), "/tmp", "--bind", str(folder.out), "/khan/out"]  # noqa: S108
     for here, inside in profile.binds:
         argv += ["--ro-bind", str(here), inside]

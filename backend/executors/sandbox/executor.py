@@ -9,18 +9,17 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import signal
 from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from backend.clock import Clock
 from backend.errors import ExecutorError
 from backend.executors.base import AttemptKey, AttemptSpec, HeldImage, Observation
 from backend.executors.sandbox import command
-from backend.executors.sandbox.folder import Folder, Process, start_of
+from backend.executors.sandbox.etc import Etc
+from backend.executors.sandbox.folder import Folder
 from backend.executors.sandbox.limits import Limits, exceeded, tree
 from backend.executors.sandbox.profiles import Profile, Profiles, bwrap
 from backend.executors.sandbox.words import not_started, outcome
@@ -37,10 +36,10 @@ _SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGHUP, signal
 class Running:
     """An attempt that is under way."""
 
-    def __init__(self, key: AttemptKey, folder: Folder, process: Process, memory: int | None) -> None:
+    def __init__(self, key: AttemptKey, folder: Folder, pid: int, memory: int | None) -> None:
         self.key = key
         self.folder = folder
-        self.process = process
+        self.pid = pid  # of its bubblewrap
         self.memory = memory
         self.pidfd = -1
         self.ending: asyncio.Task[None] | None = None
@@ -67,12 +66,12 @@ class SandboxExecutor:
         self._profiles = Profiles(images)
         self._bwrap = bwrap() if sandboxed else None
         self._base = command.system() if sandboxed else []
+        self._etc = Etc(layout.sandbox)
         self._running: dict[AttemptKey, Running] = {}
         self._seen: list[Observation] = []
         self._news = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
         self._endings: set[asyncio.Task[None]] = set()
-        self._write_users()
 
     def missing_tools(self) -> dict[str, str]:
         """The images that cannot run on this machine, and why."""
@@ -102,11 +101,11 @@ class SandboxExecutor:
             folder = Folder(self._layout.attempt(*key))
             if "exit-code" in folder.said():
                 return
-            process = self._alive(folder)
-            if process is None:
+            pid = folder.find()
+            if pid is None:
                 folder.prevent()
                 return
-            running = self._adopt(key, folder, process, None)
+            running = self._adopt(key, folder, pid, None)
         if running.ending is None:
             running.folder.blame(Reason.CANCELLED, "cancelled")
             running.ending = asyncio.create_task(self._end(running, grace))
@@ -115,11 +114,7 @@ class SandboxExecutor:
         """Remove what is left of an ended attempt but its log and outputs."""
         if key in self._running:
             return
-        path = self._layout.attempt(*key)
-        for name in ("tmp", "in"):
-            await asyncio.to_thread(shutil.rmtree, path / name, True)
-        for name in ("process", "killed", "prevented"):
-            (path / name).unlink(missing_ok=True)
+        await asyncio.to_thread(Folder(self._layout.attempt(*key)).clear)
 
     async def sweep(self, active: Collection[str]) -> None:
         """Nothing: what an attempt leaves is its own folder, which goes with its run."""
@@ -148,11 +143,6 @@ class SandboxExecutor:
 
     # how an attempt begins
 
-    def _write_users(self) -> None:
-        self._layout.sandbox.mkdir(parents=True, exist_ok=True)
-        for name, text in command.USERS.items():
-            (self._layout.sandbox / name).write_text(text)
-
     def _found(self, spec: AttemptSpec, folder: Folder) -> bool:
         """Whether the folder says that the attempt runs, has run, or must not; then that is observed."""
         if folder.prevented:
@@ -162,9 +152,9 @@ class SandboxExecutor:
         if "exit-code" in said:
             self._conclude(spec.key, folder, said, folder.ended_at())
             return True
-        process = self._alive(folder)
-        if process is not None:
-            self._adopt(spec.key, folder, process, spec.resources.memory)
+        pid = folder.find()
+        if pid is not None:
+            self._adopt(spec.key, folder, pid, spec.resources.memory)
             return True
         if not_started(folder):
             self._conclude(spec.key, folder, said, self._clock.now())
@@ -174,17 +164,12 @@ class SandboxExecutor:
             return False
         return True
 
-    def _alive(self, folder: Folder) -> Process | None:
-        process = folder.process()
-        if process is not None and process.alive:
-            return process
-        return folder.find() if folder.status.exists() else None
-
     def _launch(self, spec: AttemptSpec, profile: Profile, folder: Folder) -> None:
         folder.make()
         environment: dict[str, str] = {}
         if self._bwrap is not None:
-            argv = command.sandboxed(self._bwrap, self._base, self._layout, spec, profile, folder, self._limits)
+            base = [*self._base, "--ro-bind", str(self._etc.current()), "/etc"]
+            argv = command.sandboxed(self._bwrap, base, self._layout, spec, profile, folder, self._limits)
         else:
             argv, environment = command.bare(self._layout, spec, profile, folder, self._limits)
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -205,15 +190,13 @@ class SandboxExecutor:
             )
         except OSError as error:
             raise ExecutorError(f"the sandbox cannot be started: {error}") from error
-        process = Process(pid, start_of(pid) or 0)
-        folder.remember(process)
-        self._adopt(spec.key, folder, process, spec.resources.memory)
+        self._adopt(spec.key, folder, pid, spec.resources.memory)
 
-    def _adopt(self, key: AttemptKey, folder: Folder, process: Process, memory: int | None) -> Running:
+    def _adopt(self, key: AttemptKey, folder: Folder, pid: int, memory: int | None) -> Running:
         """Watch a process that runs, whoever started it."""
-        running = self._running[key] = Running(key, folder, process, memory)
+        running = self._running[key] = Running(key, folder, pid, memory)
         try:
-            running.pidfd = os.pidfd_open(process.pid)
+            running.pidfd = os.pidfd_open(pid)
         except OSError:  # it has ended already
             asyncio.get_running_loop().call_soon(self._exited, running)
             return running
@@ -232,7 +215,7 @@ class SandboxExecutor:
         if running.ending is not None:
             running.ending.cancel()
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(running.process.pid, os.WNOHANG)
+            os.waitpid(running.pid, os.WNOHANG)
         said = running.folder.said()
         if "exit-code" in said or not_started(running.folder):  # or else no command was run: the log says why
             self._conclude(running.key, running.folder, said, self._clock.now())
@@ -258,24 +241,37 @@ class SandboxExecutor:
             self._endings.add(task)
             task.add_done_callback(self._endings.discard)
 
-    async def _say_after(self, child: Process, seen: Observation) -> None:
-        while child.alive:
-            await asyncio.sleep(0.0005)
+    async def _say_after(self, child: int, seen: Observation) -> None:
+        """Say it when the process that this pidfd stands for is gone."""
+        loop, gone = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(child, gone.set)
+        try:
+            await gone.wait()
+        finally:
+            loop.remove_reader(child)
+            os.close(child)
         self._say(seen)
 
-    def _end_namespace(self, folder: Folder, said: Mapping[str, Any]) -> Process | None:
-        """Kill what a command has left behind, with the init of its namespace: that one, if it is still there."""
+    def _end_namespace(self, folder: Folder, said: Mapping[str, Any]) -> int | None:
+        """Kill what a command has left behind, with the init of its namespace: its pidfd, if it is still there."""
         child = said.get("child-pid")
-        if self._bwrap is None or not isinstance(child, int) or not _belongs(child, folder):
+        if self._bwrap is None or not isinstance(child, int):
             return None
-        process = Process(child, start_of(child) or 0)
+        try:
+            pidfd = os.pidfd_open(child)
+        except OSError:
+            return None
+        if not folder.owns(child):  # asked when it can be mistaken for no other any more
+            os.close(pidfd)
+            return None
         with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        return process if process.alive else None
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        return pidfd
 
     def _lose(self, key: AttemptKey, folder: Folder, said: Mapping[str, Any]) -> None:
         """Its bubblewrap is gone and no exit code is known: whatever is left of it must not go on."""
-        self._end_namespace(folder, said)
+        if (child := self._end_namespace(folder, said)) is not None:
+            os.close(child)
         if blamed := folder.blamed():
             self._say(Observation(key, "exited", self._clock.now(), None, *blamed))
         else:
@@ -297,7 +293,7 @@ class SandboxExecutor:
 
     def _ask(self, running: Running) -> bool:
         """SIGTERM to all but the sandbox's own processes; False if there is nobody else."""
-        root, child = running.process.pid, running.folder.said().get("child-pid")
+        root, child = running.pid, running.folder.said().get("child-pid")
         # parents first: a script whose child dies of the signal before it has its own takes that for a failure
         asked = [pid for pid in tree(root) if pid not in (root, child) or self._bwrap is None]
         for pid in asked:
@@ -307,28 +303,20 @@ class SandboxExecutor:
 
     def _kill(self, running: Running) -> None:
         child = running.folder.said().get("child-pid")
-        doomed = [child] if isinstance(child, int) and self._bwrap is not None else tree(running.process.pid)
+        doomed = [child] if isinstance(child, int) and self._bwrap is not None else tree(running.pid)
         for pid in doomed:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if not isinstance(child, int):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(running.process.pid, signal.SIGKILL)
+                os.kill(running.pid, signal.SIGKILL)
 
     async def _look(self) -> None:
         """While anything runs: does any attempt use more than it may?"""
         while self._running:
             await asyncio.sleep(LOOK)
             for running in tuple(self._running.values()):
-                beyond = exceeded(tree(running.process.pid), self._limits, running.memory)
+                beyond = exceeded(tree(running.pid), self._limits, running.memory)
                 if beyond is not None:
                     running.folder.blame(*beyond)
                     self._kill(running)
-
-
-def _belongs(pid: int, folder: Folder) -> bool:
-    """Whether this process is the attempt's: its bubblewrap's own first child keeps its arguments."""
-    try:
-        return os.fsencode(folder.out) in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False

@@ -2,7 +2,6 @@
 
 log           what its processes write, directly
 status.json   what bubblewrap writes, directly: a child-pid before the command begins, an exit-code when it ended
-process       "<pid> <start time>" of the bubblewrap that was started
 killed        why it was killed, if the executor did it: a reason and a message
 prevented     it was cancelled before it was started: it never will be
 script.*, tmp/, in/, out/
@@ -10,37 +9,25 @@ script.*, tmp/, in/, out/
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
-
 from backend.run.state import Reason
 
 
-class Process(Struct, frozen=True):
-    """A process that cannot be mistaken for a later one with the same number."""
-
-    pid: int
-    started: int  # clock ticks since boot
-
-    @property
-    def alive(self) -> bool:
-        """Whether it is still there (a zombie is not)."""
-        return start_of(self.pid) == self.started
-
-
-def start_of(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot; None if it is gone or a zombie."""
+def parent_of(pid: int) -> int | None:
+    """The parent of a process; None if that is gone or a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
     fields = stat[stat.rindex(b")") + 2 :].split()
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+    return None if fields[0] in (b"Z", b"X") else int(fields[1])
 
 
 class Folder:
@@ -72,8 +59,9 @@ class Folder:
             self.path.mkdir(mode=0o700, parents=True)
         except FileExistsError:
             pass
-        for name in ("out", "tmp"):
-            (self.path / name).mkdir(exist_ok=True, mode=0o700)
+        for folder in (self.out, self.path / "tmp"):
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
 
     def said(self) -> dict[str, Any]:
         """What bubblewrap has written so far; a last line that is cut off is left out."""
@@ -93,31 +81,31 @@ class Folder:
         """When the exit code was written."""
         return datetime.fromtimestamp(self.status.stat().st_mtime, UTC)
 
-    def remember(self, process: Process) -> None:
-        """Note which process was started."""
-        (self.path / "process").write_text(f"{process.pid} {process.started}\n")
-
-    def process(self) -> Process | None:
-        """The process that was noted."""
+    def owns(self, pid: int) -> bool:
+        """Whether a process is the attempt's bubblewrap or its first child: their arguments name this folder."""
         try:
-            pid, started = (self.path / "process").read_text().split()
-            return Process(int(pid), int(started))
-        except (OSError, ValueError):
-            return None
+            return os.fsencode(self.out) in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
 
-    def find(self) -> Process | None:
-        """The bubblewrap of this attempt, wherever it is: for the moment between its start and its being noted."""
-        mark = os.fsencode(self.out)
-        for entry in os.scandir("/proc"):
-            if not entry.name.isdigit():
-                continue
-            try:
-                argv = Path(entry.path, "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if mark in argv and (started := start_of(int(entry.name))) is not None:
-                return Process(int(entry.name), started)
-        return None
+    def find(self) -> int | None:
+        """The bubblewrap of this attempt, whoever started it: its process id; None if it does not run."""
+        if not self.status.exists():
+            return None
+        child = self.said().get("child-pid")
+        if isinstance(child, int) and (parent := parent_of(child)) and self.owns(child) and self.owns(parent):
+            return parent
+        everything = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
+        found = {pid for pid in everything if self.owns(pid)}
+        parents = {pid: parent for pid in found if (parent := parent_of(pid)) is not None}
+        return next((pid for pid, parent in parents.items() if parent not in found), None)
+
+    def clear(self) -> None:
+        """Remove what nobody needs any more of an attempt that has ended: all but its log, status and outputs."""
+        for name in ("tmp", "in"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in ("killed", "prevented"):
+            (self.path / name).unlink(missing_ok=True)
 
     def blame(self, reason: Reason, message: str) -> None:
         """Note why it is about to be killed; the first reason stays."""
