@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,7 +16,7 @@ from backend.run.state import Run, RunState
 from backend.schedule.follow import Ended, concerns, follow
 from backend.schedule.model import Schedule
 from backend.store import keys
-from backend.store.base import Condition, Delete, Put, Store
+from backend.store.base import Batch, Condition, Delete, Put, Store
 from backend.store.catalogue import Catalogue
 from backend.store.codec import decode, encode
 from backend.store.feed import Feed, Lost
@@ -23,6 +24,8 @@ from backend.store.records import Latest, digest
 
 log = logging.getLogger(__name__)
 _PAUSE = timedelta(seconds=1)  # after an error of the store
+SOON = 0.1  # seconds for which what is over may stay
+MOST_OVER = 100
 
 
 class Followers:
@@ -39,6 +42,8 @@ class Followers:
         self._clock = clock
         self._fence = fence
         self._schedules: dict[str, tuple[Schedule, int]] = {}  # those of kind after, with their revisions
+        self._over: dict[str, int] = {}  # `ended/` keys that are to be removed, with their revisions
+        self._due: float | None = None  # when, by the loop's clock
 
     async def run(self) -> None:
         """Follow for ever."""
@@ -54,19 +59,38 @@ class Followers:
     async def _follow(self) -> None:
         with self._feed.subscribe(keys.SCHEDULES, keys.ENDED) as changes:
             self._schedules.clear()
+            self._over.clear()
+            self._due = None
             async for page in self._store.scan(keys.SCHEDULES):
                 for item in page.items:
                     self._learn(item.key, item.value, item.modified)
             async for page in self._store.scan(keys.ENDED):
                 for item in page.items:
                     await self._handle(item.key, item.value, item.modified)
-            async for batch in changes:
-                for change in batch.changes:
-                    if change.key.startswith(keys.SCHEDULES):
-                        self._learn(change.key, change.value, change.modified)
-                for change in batch.changes:
-                    if change.key.startswith(keys.ENDED) and change.value == b"":  # others are our own
-                        await self._handle(change.key, change.value, change.modified)
+                    if len(self._over) >= MOST_OVER:
+                        await self._forget()
+            if self._over:
+                await self._forget()
+            while True:
+                try:
+                    async with asyncio.timeout_at(self._due):
+                        batch = await changes.next()
+                except TimeoutError:
+                    await self._forget()
+                else:
+                    await self._hear(batch)
+
+    async def _hear(self, batch: Batch) -> None:
+        for change in batch.changes:
+            if change.key.startswith(keys.SCHEDULES):
+                self._learn(change.key, change.value, change.modified)
+        for change in batch.changes:
+            if change.key.startswith(keys.ENDED) and change.value == b"":  # others are our own
+                await self._handle(change.key, change.value, change.modified)
+        if len(self._over) >= MOST_OVER:
+            await self._forget()
+        elif self._over and self._due is None:
+            self._due = asyncio.get_running_loop().time() + SOON
 
     def _learn(self, key: str, value: bytes | None, modified: int) -> None:
         name = key.removeprefix(keys.SCHEDULES)
@@ -100,7 +124,16 @@ class Followers:
                         modified = found
                     counted.append(name)
         # A run that was retried and ended again has a newer key: that one is handled in its turn.
-        await self._store.commit([*self._fence(), Condition(key, modified=modified)], [Delete(key)])
+        self._over[key] = modified
+
+    async def _forget(self) -> None:
+        """Remove the keys of ends that have been counted; until then they would be counted once more, for nobody."""
+        (over, self._over), self._due = (self._over, {}), None
+        conditions = [Condition(key, modified=modified) for key, modified in over.items()]
+        made = await self._store.commit([*self._fence(), *conditions], [Delete(key) for key in over])
+        if made is None:  # some run was retried and ended again
+            for condition in conditions:
+                await self._store.commit([*self._fence(), condition], [Delete(condition.key)])
 
     async def _ended(self, key: str) -> Run | None:
         """The run, if anything waits for its pipeline."""

@@ -130,12 +130,12 @@ class RunController:
             if change.key.startswith(keys.COMMANDS):
                 self._command(change)
             elif change.value is not None and change.created == change.modified:
-                self._kick(self._meet(decode(change.value, Run), change.modified))
+                self._kick(self._meet(decode(change.value, Run), change.modified, new=True))
 
-    def _meet(self, run: Run, modified: int) -> Worker:
+    def _meet(self, run: Run, modified: int, *, new: bool = False) -> Worker:
         worker = self._workers.get(run.id)
         if worker is None:
-            worker = self._workers[run.id] = Worker(run, modified)
+            worker = self._workers[run.id] = Worker(run, modified, new=new)
             self._by_pipeline.setdefault(run.pipeline, {})[run.id] = worker
         return worker
 
@@ -249,12 +249,13 @@ class RunController:
     async def _load(self, worker: Worker) -> bool:
         """Make the worker's machine from the store, and pick up what was under way. False if that cannot be."""
         parts, run_id = self._parts, worker.run.id
-        found = await parts.store.get(keys.run(run_id))
-        if found is None:
-            worker.commands.clear()
-            self._dismiss(worker)
-            return False
-        worker.run, worker.modified = decode(found.value, Run), found.modified
+        if not worker.new:
+            found = await parts.store.get(keys.run(run_id))
+            if found is None:
+                worker.commands.clear()
+                self._dismiss(worker)
+                return False
+            worker.run, worker.modified = decode(found.value, Run), found.modified
         try:
             worker.loaded = await parts.catalogue.load(worker.run.pipeline, worker.run.version)
         except NotFound as error:

@@ -27,9 +27,10 @@ log = logging.getLogger(__name__)
 class Worker:
     """One run: its machine, once loaded, and what has reached it since its last turn."""
 
-    def __init__(self, run: Run, modified: int) -> None:
+    def __init__(self, run: Run, modified: int, *, new: bool = False) -> None:
         self.run = run  # as last committed
         self.modified = modified  # the revision of that
+        self.new = new  # it was heard of when it was made: the store has nothing else of it
         self.loaded: Loaded | None = None
         self.machine: Machine | None = None
         self.dirty = False
@@ -83,7 +84,8 @@ class Worker:
     async def revive(self, store: Store, catalogue: Catalogue) -> Machine:
         """The machine of what the store holds of this run."""
         assert self.loaded is not None
-        records = await _records(store, self.run.id)
+        records = {} if self.new else await _records(store, self.run.id)
+        self.new = False
         machine = Machine(self.run, records.values(), self.loaded.pipeline, self.loaded.plan)
         fresh = self.run.state is RunState.QUEUED and self.run.round == 1 and not records
         if fresh and self.run.trigger.kind == "retry" and self.run.trigger.run:

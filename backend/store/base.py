@@ -114,7 +114,8 @@ class Store(Protocol):
         """Make all changes in one transaction if every condition holds: the revision made, or None if one does not.
 
         Never made twice: after an unknown outcome the store reads back before it tries again. At least one
-        condition should be on a key that is also written. At most MOST_CHANGES changes, no key twice.
+        condition should be on a key that is also written. At most MOST_CHANGES changes, no key twice. What others
+        ask for at the same time may be made at the same revision.
         """
         ...
 

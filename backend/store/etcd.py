@@ -17,6 +17,7 @@ from backend.etcd_access import EtcdAccess
 from backend.store.base import Batch, Condition, Delete, Health, KeyValue, Page, Put
 from backend.store.calls import Ambiguous, Calls, rpc
 from backend.store.endpoints import read_endpoints
+from backend.store.gathering import Gathering, Reads
 from backend.store.transactions import Transactions
 from backend.store.watching import Watching
 
@@ -50,6 +51,8 @@ class EtcdStore:
         self.calls = Calls(self.endpoints, timeout=timeout, access=access or EtcdAccess(), encrypted=encrypted)
         self._writers = self._root + f"{SPACE}writers/".encode()
         self._transactions = Transactions(self.calls, self._writers + f"{secrets.token_hex(8)}/".encode())
+        self._gathering = Gathering(self._make)
+        self._reads = Reads(self._get)
 
     async def reached(self) -> None:
         """Wait until etcd answers, however long it is away. Raises StoreError where waiting would not help."""
@@ -67,8 +70,13 @@ class EtcdStore:
                 await asyncio.sleep(0.5)
 
     async def get(self, key: str) -> KeyValue | None:
-        answer = await self.calls.call("kv", "Range", rpc.RangeRequest(key=self._key(key)))
-        return self._item(answer.kvs[0]) if answer.kvs else None
+        return await self._reads.get(key)
+
+    async def _get(self, keys: list[str]) -> list[KeyValue | None]:
+        if len(keys) > 1:
+            return await self.get_many(keys)
+        answer = await self.calls.call("kv", "Range", rpc.RangeRequest(key=self._key(keys[0])))
+        return [self._item(answer.kvs[0]) if answer.kvs else None]
 
     async def get_many(self, keys: list[str]) -> list[KeyValue | None]:
         found: list[KeyValue | None] = []
@@ -118,6 +126,9 @@ class EtcdStore:
             start = found.items[-1].key + "\0"
 
     async def commit(self, conditions: list[Condition], changes: list[Put | Delete]) -> int | None:
+        return await self._gathering.make(conditions, changes)
+
+    async def _make(self, conditions: list[Condition], changes: list[Put | Delete]) -> int | None:
         writes = any(isinstance(c, Put) for c in changes)
         return await self._transactions.make(
             [self._compare(c) for c in conditions], [self._operation(c) for c in changes], writes=writes

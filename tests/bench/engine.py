@@ -90,7 +90,7 @@ def floor(counts: list[int], at_once: int) -> float:
     """Seconds that bare sandboxes take, wave after wave."""
     script = "; ".join(f"seq {n} | xargs -P {at_once} -I_ {bwrap()}" for n in counts)
     began = time.perf_counter()
-    subprocess.run(["sh", "-c", script], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["sh", "-c", script], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - began
 
 
