@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -20,10 +20,12 @@ from msgspec.structs import replace
 from backend.clock import Clock
 from backend.control.admission import judge
 from backend.control.attempts import Attempts, why_not
+from backend.control.patience import patiently
 from backend.control.reuse import Reuse
+from backend.control.tidying import Tidying
 from backend.control.timers import Timers
 from backend.control.worker import Worker
-from backend.errors import KhanError, NotFound, ObjectStoreUnavailable, StoreError, said
+from backend.errors import KhanError, NotFound, StoreError, said
 from backend.executors.base import AttemptKey, Executor, Observation
 from backend.logs import LogStore
 from backend.notify.notices import notices
@@ -40,7 +42,6 @@ from backend.telemetry import RunTelemetry
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 
 CHUNK = 110  # changes in one transaction; etcd takes 128
 SOON = timedelta(milliseconds=200)  # how long news that nothing depends on may wait to be written down
@@ -74,7 +75,7 @@ class RunController:
         self._patient: OrderedDict[str, None] = OrderedDict()  # those of backfills: once no other waits
         self._timers = Timers(parts.clock, self._kick_id)
         self._tasks: asyncio.TaskGroup
-        self._archiving = asyncio.Semaphore(2)
+        self._tidying = Tidying(parts.logs, parts.executor, busy=lambda: self._used > 0)
         self._swept = False
 
     @property
@@ -87,6 +88,7 @@ class RunController:
         async with asyncio.TaskGroup() as self._tasks:
             self._tasks.create_task(self._timers.run())
             self._tasks.create_task(self._observe())
+            self._tasks.create_task(self._tidying.run())
             while True:
                 try:
                     await self._follow()
@@ -104,8 +106,7 @@ class RunController:
             if not self._swept:
                 self._swept = True
                 active = frozenset(self._workers)
-                self._spawn(self._parts.logs.sweep(active))
-                self._spawn(self._parts.executor.sweep(active))
+                self._spawn(self._tidying.sweep(active))
             async for batch in changes:
                 self._hear(batch)
 
@@ -148,7 +149,7 @@ class RunController:
 
     async def _ask(self, run_id: str, command_id: str, command: Command) -> None:
         if run_id not in self._workers:
-            found = await self._patiently(lambda: self._parts.store.get(keys.run(run_id)))
+            found = await patiently(lambda: self._parts.store.get(keys.run(run_id)))
             if found is None:
                 return
             self._meet(decode(found.value, Run), found.modified)
@@ -173,10 +174,10 @@ class RunController:
     async def _conclude(self, worker: Worker, machine: Machine, seen: Observation) -> None:
         key = seen.key
         read = worker.read.get((key.stage, key.number), {})
-        ending = await self._patiently(lambda: self._parts.attempts.conclude(machine, read, seen))
+        ending = await patiently(lambda: self._parts.attempts.conclude(machine, read, seen))
         cached = worker.cached.pop((key.stage, key.number), None)
         if cached is not None and ending.reason is Reason.OK:
-            made_from = await self._patiently(lambda: self._reuse.made_from(cached, seen.image))
+            made_from = await patiently(lambda: self._reuse.made_from(cached, seen.image))
             worker.made_from[key.stage] = made_from
             ending = replace(ending, fingerprint=made_from.digest)
         self._parts.telemetry.published(key, seen.at, self._parts.clock.now())
@@ -267,7 +268,7 @@ class RunController:
             self._spawn(self._start(worker, worker.machine, stage, attempt.number))
         for record in worker.machine.records.values():
             if record.attempt and record.attempt.state.ended:  # in case that was not done before
-                self._spawn(self._archive(run_id, record.name, record.attempt.number))
+                self._tidying.add(AttemptKey(run_id, record.name, record.attempt.number))
         worker.machine.settle(parts.clock.now())
         return True
 
@@ -317,7 +318,7 @@ class RunController:
     async def _seek(self, worker: Worker, machine: Machine, stage: str) -> None:
         loaded = worker.loaded
         assert loaded is not None
-        sought = await self._patiently(lambda: self._reuse.seek(loaded, machine, stage))
+        sought = await patiently(lambda: self._reuse.seek(loaded, machine, stage))
         if worker.machine is machine:
             worker.sought.append(sought)
             self._kick(worker)
@@ -374,13 +375,13 @@ class RunController:
                 if attempt.state.ended:
                     worker.read.pop((record.name, attempt.number), None)
                     worker.cached.pop((record.name, attempt.number), None)
-                    self._spawn(self._archive(machine.run.id, record.name, attempt.number))
+                    self._tidying.add(AttemptKey(machine.run.id, record.name, attempt.number))
 
     async def _start(self, worker: Worker, machine: Machine, stage: str, number: int) -> None:
         assert worker.loaded is not None
         parts, run_id = self._parts, machine.run.id
         try:
-            prepared = await self._patiently(
+            prepared = await patiently(
                 lambda: parts.attempts.prepare(worker.loaded, machine, stage, number)  # type: ignore[arg-type]
             )
             worker.read[(stage, number)] = prepared.inputs
@@ -399,25 +400,6 @@ class RunController:
             return
         if _unwanted(machine, stage, number):
             await parts.executor.cancel(prepared.spec.key)  # it was cancelled before it was there
-
-    async def _archive(self, run_id: str, stage: str, number: int) -> None:
-        async with self._archiving:
-            try:
-                await self._patiently(lambda: self._parts.logs.finish(run_id, stage, number))
-                await self._parts.executor.forget(AttemptKey(run_id, stage, number))
-            except (KhanError, OSError) as error:
-                log.warning("the log of %s/%s/%d stays where it is: %s", run_id, stage, number, error)
-
-    async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Ask again for as long as the store, or that of artifacts, cannot be reached."""
-        pause = 0.05
-        while True:
-            try:
-                return await ask()
-            except (StoreError, ObjectStoreUnavailable) as error:
-                log.warning("the store: %s", error)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 5.0)
 
     async def _give_up(self, worker: Worker, error: KhanError) -> None:
         """A run whose document is gone can only fail."""

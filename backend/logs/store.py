@@ -42,7 +42,8 @@ class Tracked:
 
     def __init__(self, path: Path, index: Path) -> None:
         self.live = Live(path, index)
-        self.file: BinaryIO = index.open("ab")
+        self._index = index
+        self._file: BinaryIO | None = None
         self.counter = Counter(load(index, self.live.size))
         self.first_error = FirstError(path)
 
@@ -51,15 +52,18 @@ class Tracked:
         size = self.live.size
         made = [mark for end, at in grown for mark in self.counter.extend(self.live, min(end, size), at)]
         if made:
-            self.file.write(b"".join(pack(mark) for mark in made))
-            self.file.flush()
+            if self._file is None:
+                self._file = self._index.open("ab")
+            self._file.write(b"".join(pack(mark) for mark in made))
+            self._file.flush()
         self.first_error.look(self.counter.marks)
         return bool(made)
 
     def close(self) -> None:
         """Let go of both."""
         self.live.close()
-        self.file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 class LogStore:
@@ -199,8 +203,11 @@ class LogStore:
             return
         archived = self._layout.archived_log(*key)
         try:
+            if self._remote is None:
+                await asyncio.to_thread(_archive, live, archived, first_error, now, remove=True)
+                return
             await asyncio.to_thread(_archive, live, archived, first_error, now)
-            if self._remote is not None and archived.exists():
+            if archived.exists():
                 await self._remote.keep(key, archived)
                 archived.unlink(missing_ok=True)
         except BaseException:
@@ -233,14 +240,17 @@ class LogStore:
     def _is_over(self, key: LogKey) -> bool:
         return key in self._ended or not self._layout.live_log(*key).exists()
 
-    async def sweep(self, active: Collection[str]) -> None:
-        """Archive what an earlier daemon could not: logs of runs (ids) that are not `active`."""
+    async def sweep(self, active: Collection[str]) -> list[LogKey]:
+        """Archive what an earlier daemon could not: logs of runs (ids) that are not `active`. Which those were."""
+        archived = []
         for key in await asyncio.to_thread(self._left):
             if key.run not in active and key not in self._wanted:
                 try:
                     await self.finish(*key)
+                    archived.append(key)
                 except (KhanError, OSError) as error:
                     log.warning("the log of %s stays where it is: %s", key, error)
+        return archived
 
     def _left(self) -> list[LogKey]:
         root = self._layout.attempts
@@ -269,7 +279,8 @@ def _index(path: Path) -> Path:
     return path.with_name("log.idx")
 
 
-def _archive(live: Path, target: Path, first_error: FirstError, now: int) -> None:
+def _archive(live: Path, target: Path, first_error: FirstError, now: int, *, remove: bool = False) -> None:
+    """Write a log that has ended as an archive, and then, with `remove`, remove what it was made of."""
     index = _index(live)
     if not target.exists():
         try:
@@ -277,17 +288,15 @@ def _archive(live: Path, target: Path, first_error: FirstError, now: int) -> Non
         except FileNotFoundError:  # another call was faster
             return
         try:
-            with index.open("ab") as file:
-                marks = Counter(load(index, source.size)).extend(source, source.size, now)
-                file.write(b"".join(pack(mark) for mark in marks))
-            source.close()
-            source = Live(live, index)
+            source.lines(now)  # marks what is not in the index yet
             line = first_error.line
             if line is None:
                 line, _ = LogReader(source, complete=True).find_error(first_error.looked, source.size)
             archive(source, target, line)
         finally:
             source.close()
+    if remove:
+        _remove(live)
 
 
 def _remove(live: Path) -> None:
