@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from tests.bench.engine import Daemon, daemon
+from tests.bench.gauges import etcd_of, resident, spent
 from tests.bench.workloads import document
 
 SCHEDULES = 10_000
@@ -55,15 +55,15 @@ def _make(engine: Daemon, schedules: list[tuple[str, dict[str, Any]]]) -> None:
 
 def _idle(engine: Daemon) -> dict[str, Any]:
     """The share of a core that the daemon takes, with its etcd and without."""
-    etcd = _child(engine.process.pid)
+    etcd = etcd_of(engine.process.pid)
     time.sleep(5)
-    before, others = _cpu(engine.process.pid), _cpu(etcd)
+    before, others = spent(engine.process.pid), spent(etcd)
     began = time.perf_counter()
     time.sleep(QUIET)
     wall = time.perf_counter() - began
-    own, theirs = _cpu(engine.process.pid) - before, _cpu(etcd) - others
+    own, theirs = spent(engine.process.pid) - before, spent(etcd) - others
     more = {"core_percent": round(100 * own / wall, 2), "etcd_percent": round(100 * theirs / wall, 2)}
-    return _result("schedules-idle", own, own, more | {"resident_mib": _resident(engine.process.pid)})
+    return _result("schedules-idle", own, own, more | {"resident_mib": resident(engine.process.pid)})
 
 
 def _late(engine: Daemon, name: str, offsets: list[timedelta]) -> dict[str, Any]:
@@ -97,25 +97,6 @@ def _started(engine: Daemon, name: str, moment: datetime) -> float:
         if datetime.now(UTC) - moment > timedelta(seconds=60):
             raise SystemExit(f"{name} made no run within a minute: {schedule['message']}")
         time.sleep(0.05)
-
-
-def _cpu(pid: int) -> float:
-    """Seconds that a process has spent."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _child(pid: int) -> int:
-    """Its etcd."""
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        if "etcd" in Path(f"/proc/{child}/comm").read_text():
-            return int(child)
-    raise SystemExit("the daemon has no etcd of its own")
-
-
-def _resident(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return round(next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024, 1)
 
 
 def _result(workload: str, wall: float, floor: float, more: dict[str, Any]) -> dict[str, Any]:
