@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import tarfile
 from io import BytesIO
@@ -174,6 +175,23 @@ async def test_exports_replace_what_was_there_in_one_step(layout: Layout, tmp_pa
     with pytest.raises(ArtifactError, match="a folder is there"):
         await store.export(record, f"file://{place}")
     assert (place / "a" / "b").read_text() == "1"
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_where_the_kernel_does_not_copy_the_rest_is_read_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    (tmp_path / "from").write_bytes(content := os.urandom(3000))
+    left, really = [1000] * steps, os.copy_file_range
+
+    def grudging(read: int, write: int, count: int) -> int:
+        if not left:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return really(read, write, left.pop())
+
+    monkeypatch.setattr(os, "copy_file_range", grudging)
+    copy.copy_file(tmp_path / "from", tmp_path / "to")
+    assert (tmp_path / "to").read_bytes() == content
 
 
 async def test_an_export_that_fails_leaves_what_was_there(
