@@ -152,9 +152,11 @@ class Pipeline(Struct, frozen=True, omit_defaults=True):
     timeout: float | None = None  # seconds, of a whole run
     kubernetes: Placement = Placement()  # of all stages, unless they say it differently
     notify: dict[str, tuple[str, ...]] = {}
-    cache: bool = False  # of all stages, unless they say it differently
+    cache: bool = False  # of all stages that have outputs, unless they say it differently
 
     def caches(self, stage: str) -> bool:
         """Whether an earlier result may stand for this stage, if it was made from the same."""
-        said = self.stages[stage].cache
-        return self.cache if said is None else said
+        found = self.stages[stage]
+        if found.cache is None:  # one without outputs is there for what it does, not for what it makes
+            return self.cache and bool(found.outputs)
+        return found.cache

@@ -70,7 +70,7 @@ def test_large_artifacts_are_neither_copied_between_stages_nor_held_in_memory(da
         stages={
             "a": {"script": 'cp "$KHAN_INPUT_big" "$KHAN_OUTPUT_mid"; ls -i "$KHAN_OUTPUT_mid"',
                   "inputs": ["big"], "outputs": ["mid"]},
-            "b": {"script": 'ls -i "$KHAN_INPUT_mid"; tail -c 3 "$KHAN_INPUT_mid"; cp "$KHAN_INPUT_mid" "$KHAN_OUTPUT_out"',
+            "b": {"script": 'ls -i $KHAN_INPUT_mid; tail -c 3 $KHAN_INPUT_mid; cp $KHAN_INPUT_mid $KHAN_OUTPUT_out',
                   "inputs": ["mid"], "outputs": ["out"]},
         },
     )  # fmt: skip
@@ -137,7 +137,7 @@ out.write(b"\nno newline at the end")
 """
     daemon.apply("odd", stages={"w": {"image": "python", "script": script}})
     run = done(daemon, "odd")
-    while not (page := get(daemon, run, "w", "log"))["complete"]:  # a line without an end counts when nothing follows it
+    while not (page := get(daemon, run, "w", "log"))["complete"]:  # a last line without an end counts only then
         pass
     lines = page["lines"]
     assert [line["text"][:40] for line in lines] == [

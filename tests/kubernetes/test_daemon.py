@@ -44,6 +44,7 @@ CHAIN = {
     "intermediates": {"total": {}, "files": {}},
     "outputs": {"report": {}},
     "environment": {"DAY": "${date}"},
+    "cache": True,
     "stages": {
         "add": {
             "image": "python",
@@ -90,6 +91,10 @@ def chain(daemon: Daemon) -> None:
     assert run["state"] == "succeeded", [(s["name"], s["message"]) for s in run["stages"]]
     assert daemon.log(run_id, "report") == ["2026-03-03", "664"]
     assert daemon.log(run_id, "add.a") == ["adding"]
+    again = daemon.ended(daemon.run("chain", date="2026-03-03"), limit=180)
+    states = {s["name"]: (s["state"], s["reused_from"]) for s in again["stages"]}
+    assert states.pop("last") == ("succeeded", "")  # it has no outputs: it is there for what it does
+    assert set(states.values()) == {("reused", run_id)}, [s["reason"] for s in again["stages"]]
 
 
 def test_data_passes_between_images(daemon: Daemon) -> None:
@@ -97,7 +102,7 @@ def test_data_passes_between_images(daemon: Daemon) -> None:
     status = daemon.http.get("http://khantui/api/v1").json()
     assert (status["executor"], status["sandboxed"]) == ("kubernetes", True)
     metrics = daemon.http.get("http://khantui/metrics").text
-    assert 'khantui_cluster_requests{resource="jobs",verb="create"} 5.0' in metrics
+    assert 'khantui_cluster_requests{resource="jobs",verb="create"} 6.0' in metrics
 
 
 @pytest.mark.s3
