@@ -45,6 +45,7 @@ class Config(Struct, frozen=True):
     etcd: EtcdAccess  # an etcd that others run; without endpoints: one of our own
     etcd_binary: Path | None
     otlp: str  # where traces of runs go; empty: nowhere
+    secrets_key: Path | None  # the keys that wrap those of secrets; None: a file of our own in the data folder
     artifacts: str  # the URL of an object store for artifacts, code and archived logs; empty: the data folder
 
 
@@ -97,6 +98,13 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         metavar="URL",
         help="send traces of runs to a collector, by OTLP over HTTP: http://localhost:4318",
     )
+    parser.add_argument(
+        "--secrets-key",
+        type=Path,
+        default=os.environ.get("KHANTUI_SECRETS_KEY") or None,
+        metavar="FILE",
+        help="the keys that wrap secrets, instead of DATA/secrets.key: base64 of 32 bytes, the newest first",
+    )
     etcd_access.add_arguments(parser)
     cluster_access.add_arguments(parser)
     given = parser.parse_args(argv)
@@ -126,6 +134,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         etcd_binary=Path(binary) if binary else None,
         otlp=given.otlp,
         artifacts=given.artifacts,
+        secrets_key=Path(given.secrets_key).expanduser().absolute() if given.secrets_key else None,
     )
 
 

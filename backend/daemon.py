@@ -33,6 +33,7 @@ from backend.control.attempts import Attempts
 from backend.control.backfills import Backfills
 from backend.control.calendars import Calendars
 from backend.control.followers import Followers
+from backend.control.grants import Grants
 from backend.control.leader import Leader
 from backend.control.notifier import Notifier
 from backend.control.runs import Parts, RunController
@@ -53,8 +54,10 @@ from backend.store.etcd import EtcdStore
 from backend.store.feed import Feed
 from backend.store.images import Images
 from backend.store.records import instance
+from backend.store.secrets import Secrets
 from backend.store.server_binary import provide
 from backend.telemetry import Metrics, RunTelemetry
+from backend.vault import Keyring
 
 if TYPE_CHECKING:
     from backend.control.cronjobs import CronJobs
@@ -120,10 +123,12 @@ async def _work(config: Config, layout: Layout) -> None:
     async with _traces(config) as traces, _store(config, layout) as store:
         images = Images(store)
         archive = open_bucket(config.artifacts, patience=5) if config.artifacts else None
-        logs = LogStore(layout, SystemClock(), archive)
+        keyring = Keyring(config.secrets_key or layout.secrets_key, own=config.secrets_key is None)
+        secrets = Secrets(store, keyring)
+        logs = LogStore(layout, SystemClock(), archive, secrets.masker)
         executor = await _executor(config, layout, store, images, logs)
         try:
-            await Daemon(config, layout, store, logs, executor, images, traces).run()
+            await Daemon(config, layout, store, logs, executor, images, secrets, traces).run()
         finally:
             await executor.close()
 
@@ -216,8 +221,10 @@ class Daemon:
         logs: LogStore,
         executor: Executor,
         images: Images,
+        secrets: Secrets,
         traces: OtlpTraces | None = None,
     ) -> None:
+        self._secrets = secrets
         self._config = config
         self._images = images
         self._layout = layout
@@ -269,6 +276,8 @@ class Daemon:
             tasks.create_task(self._access.run(self._feed))
             await self._images.loaded.wait()
             await self._access.loaded.wait()
+            tasks.create_task(self._secrets.run(self._feed))
+            await self._secrets.loaded.wait()
             if self._config.role is not Role.API:
                 tasks.create_task(self._leader.run(self._control))
             tasks.create_task(self._serve())
@@ -276,7 +285,8 @@ class Daemon:
     async def _control(self) -> None:
         """What only the leader does."""
         clock, fence = self._clock, self._leader.fence
-        attempts = Attempts(self._store, self._artifacts, self._code, clock)
+        grants = Grants(self._store, self._secrets, clock, self._mapped())
+        attempts = Attempts(self._store, self._artifacts, self._code, clock, grants)
         parts = Parts(
             self._store, self._feed, self._catalogue, self._executor, attempts, self._logs, clock, self._telemetry
         )
@@ -289,6 +299,10 @@ class Daemon:
             tasks.create_task(Calendars(self._store, self._feed, clock, fence).run())
             tasks.create_task(Backfills(self._store, self._feed, self._catalogue, clock, fence).run())
             tasks.create_task(Notifier(self._store, self._feed, self._logs, clock, fence).run())
+
+    def _mapped(self) -> tuple[str, ...]:
+        """The service accounts that stand for one of the cluster's by a flag."""
+        return tuple(account.partition("=")[0] for account in self._config.cluster.accounts)
 
     def _schedules(self) -> Ticker | CronJobs:
         """What fires schedules."""
@@ -324,7 +338,8 @@ class Daemon:
             layout=self._layout,
             executor=self._executor.name,
             sandboxed=self._config.executor == "kubernetes" or self._config.sandboxed,
-            accounts=tuple(account.partition("=")[0] for account in self._config.cluster.accounts),
+            accounts=self._mapped(),
+            secrets=self._secrets,
             cluster_requests=self._executor.requests,
             registry=self._config.cluster.registry,
             image_version=self._config.cluster.image_version,

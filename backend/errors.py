@@ -24,6 +24,7 @@
     │   ├── ObjectExists           there is one of this name already
     │   ├── ObjectMissing          there is none of this name
     │   └── VersionGone            a version that the cluster does not keep any more: list again
+    ├── VaultError                 a secret cannot be encrypted or decrypted: its key is not here, or it was changed
     ├── ExecutorError              an attempt cannot be started here (no bubblewrap, no such image)
     └── ArtifactError              an input that cannot be read, an output that is missing or unsafe
         └── ObjectStoreError       an object store refused: credentials, bucket, rights
@@ -195,6 +196,12 @@ class VersionGone(ClusterError):
     """The cluster does not keep that version any more: list again."""
 
     code, status = "version-gone", 410
+
+
+class VaultError(KhanError):
+    """A secret cannot be encrypted or decrypted here."""
+
+    code, status = "vault", 500
 
 
 class ExecutorError(KhanError):

@@ -2,9 +2,10 @@
 
 etcd/                                      the embedded etcd's folder (its data and its sockets)
 api.sock                                   the API's unix socket
-attempts/<run>/<stage>/<n>/                one attempt: status.json, log, log.idx, log.at, out/<name>, tmp/
+attempts/<run>/<stage>/<n>/                one attempt: status.json, log, log.idx, log.at, log.hides, out/<name>, tmp/
 artifacts/inputs/<sha256>                  inputs that were brought in from outside, by content
 code/<sha256>/                             code bundles, unpacked, read-only
+secrets.key                                the keys that wrap those of secrets, unless another file is named
 sandbox/etc-<digest>/                      the /etc that sandboxes see
 logs/<run>/<stage>/<n>.log.zst             archived logs
 """
@@ -46,6 +47,11 @@ class Layout(NamedTuple):
         return self.root / "code"
 
     @property
+    def secrets_key(self) -> Path:
+        """The keys that wrap those of secrets."""
+        return self.root / "secrets.key"
+
+    @property
     def sandbox(self) -> Path:
         """What every sandbox has: its /etc."""
         return self.root / "sandbox"
@@ -82,6 +88,10 @@ class Layout(NamedTuple):
     def log_position(self, run: str, stage: str, number: int) -> Path:
         """How far a log that is copied from elsewhere has come."""
         return self.attempt(run, stage, number) / "log.at"
+
+    def hidden_in_log(self, run: str, stage: str, number: int) -> Path:
+        """Names the secrets that the attempt was given, for as long as its log may show them."""
+        return self.attempt(run, stage, number) / "log.hides"
 
     def archived_log(self, run: str, stage: str, number: int) -> Path:
         """Where its log is kept once it has ended."""

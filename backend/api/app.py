@@ -14,6 +14,7 @@ from starlette.routing import Route
 from backend.access.model import Principal
 from backend.api import (
     access,
+    accounts,
     artifacts,
     backfills,
     calendars,
@@ -30,6 +31,7 @@ from backend.api import (
     results,
     runs,
     schedules,
+    secrets,
     system,
 )
 from backend.api.call import Answered, Call, answer
@@ -43,6 +45,7 @@ from backend.errors import InvalidRequest
 # importing them registers their operations
 MODULES = (
     access,
+    accounts,
     artifacts,
     backfills,
     calendars,
@@ -57,6 +60,7 @@ MODULES = (
     results,
     runs,
     schedules,
+    secrets,
     system,
 )
 

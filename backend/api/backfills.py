@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from backend.api import cursor
+from backend.api.accounts import may_use
 from backend.api.call import Call, answer
 from backend.api.firings import environment, when
 from backend.api.operations import PAGING, operation
@@ -39,7 +40,8 @@ _DAY = 86400
 async def start_backfill(call: Call) -> Response:
     """Start runs of a pipeline for all logical times of a range"""
     await call.seen_before()
-    backfill, _, times = await _asked_for(call)
+    backfill, loaded, times = await _asked_for(call)
+    await may_use(call, loaded.pipeline.service_account)
     if not times:
         raise InvalidRequest("there is no logical time in that range", hint="look at it with a preview (--dry-run)")
     key, view = keys.backfill(backfill.id), _view(backfill, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -55,6 +56,7 @@ class Call:
         self.who = who
         self.operation = operation
         self.found: KeyValue | None = None  # the run that the guard has looked up on the way
+        self.fingerprint: Callable[[bytes], str] = _fingerprint  # what is kept of a body with its idempotency key
         self._raw = b""
 
     # what was asked
@@ -215,7 +217,7 @@ class Call:
         )
 
     async def _digest(self) -> str:
-        return hashlib.sha256(await self.raw()).hexdigest()[:16]
+        return self.fingerprint(await self.raw())[:16]
 
     def _idempotency_key(self) -> str:
         given = self.request.headers.get("idempotency-key", "")
@@ -225,6 +227,10 @@ class Call:
             raise InvalidRequest("the Idempotency-Key is longer than 200 characters")
         text = f"{self.who.principal.subject}\0{self.operation}\0{self.request.url.path}\0{given}"
         return keys.request(hashlib.sha256(text.encode()).hexdigest()[:40])
+
+
+def _fingerprint(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def answer(value: Any, status: int = 200) -> Response:

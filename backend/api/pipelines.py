@@ -9,7 +9,9 @@ from msgspec import UNSET
 from msgspec.structs import asdict, replace
 from starlette.responses import Response
 
+from backend.accounts.account import by_name, missing
 from backend.api import cursor, filter
+from backend.api.accounts import all_accounts, may_use, names_of
 from backend.api.call import Call, answer
 from backend.api.operations import PAGING, operation
 from backend.api.views import run_view
@@ -118,6 +120,7 @@ async def apply_pipeline(call: Call) -> Response:
         errors = sum(f.severity == "error" for f in report.findings)
         what = f"{errors} error{'s' if errors != 1 else ''}"
         raise InvalidDocument(f"the document has {what}; it was not stored", tuple(report.findings))
+    await may_use(call, report.pipeline.service_account)
     for _ in range(5):
         applied = await _store(call, report, body)
         if applied is not None:
@@ -177,6 +180,7 @@ async def rollback_pipeline(call: Call) -> Response:
     await call.seen_before()
     name, wanted = call.name(), (await call.body(Rollback)).version
     loaded = await call.services.catalogue.load(name, wanted)
+    await may_use(call, loaded.pipeline.service_account)
     text, bundle = loaded.record.document, loaded.record.bundle
     body = ApplyPipeline(text, bundle, f"back to version {wanted}")
     report = Report(parse(text).pipeline, [], None)
@@ -340,12 +344,16 @@ async def _lint(call: Call, text: str, code: dict[str, int] | None) -> Report:
     if pipeline is not None and pipeline.notify:
         page = await services.store.page(keys.CHANNELS, keys.after(keys.CHANNELS), keys_only=True)
         channels = frozenset(kv.key.removeprefix(keys.CHANNELS) for kv in page.items)
+    accounts = {account.name: account async for account in all_accounts(call)}
+    secrets = await names_of(call, keys.SECRETS) if any(account.secrets for account in accounts.values()) else ()
     around = Surroundings(
         images=services.images,
         missing=services.missing(),
         code=code,
         others=others,
-        accounts=services.accounts,
+        accounts=tuple(sorted({*services.accounts, *accounts})),
+        missing_secrets={name: missing(account, secrets) for name, account in accounts.items()},
+        named_hosts={name: by_name(account) for name, account in accounts.items()},
         executor=services.executor,
         channels=channels,
     )

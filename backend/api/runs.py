@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from backend.api import cursor, filter
+from backend.api.accounts import may_use, with_secrets
 from backend.api.call import Call, answer
 from backend.api.operations import PAGING, operation
 from backend.api.views import run_view, stage_views
@@ -41,6 +42,7 @@ async def start_run(call: Call) -> Response:
     name, body, services = call.name(), await call.body(StartRun), call.services
     catalogue = services.catalogue
     loaded = await (catalogue.load(name, body.version) if body.version else catalogue.current(name))
+    await may_use(call, loaded.pipeline.service_account)
     now, zone = services.clock.now(), body.zone or "UTC"
     run = new_run(
         loaded.pipeline,
@@ -125,6 +127,7 @@ async def retry_run(call: Call) -> Response:
     if body.latest:
         return answer(await _take_up(call, run, body, now), 202)
     loaded = await call.services.catalogue.load(run.pipeline, run.version)
+    await may_use(call, loaded.pipeline.service_account)
     found = await records(call, run.id)
     states = {n: found[n].state if n in found else StageState.WAITING for n in loaded.plan.instances}
     again(loaded.plan, states, body.from_stage, body.only)  # says now what the controller would find
@@ -203,9 +206,10 @@ async def detailed(call: Call, run: Run, revision: int) -> RunView:
         run.logical_time, run.id, 1, run.pipeline, run.version, run.trigger.schedule, run.parameters, "${stage.name}"
     )
     try:
-        return replace(view, environment=resolve(loaded.pipeline.environment, context))
+        environment = resolve(loaded.pipeline.environment, context)
     except InterpolationError:
         return view
+    return replace(view, environment=await with_secrets(call, loaded.pipeline.service_account, environment))
 
 
 async def _create(call: Call, run: Run, **detail: Any) -> RunView:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from backend.access.model import Role
 from backend.api import cursor
 from backend.api.calendars import copied
+from backend.api.accounts import may_use
 from backend.api.call import Call, answer
 from backend.api.firings import ahead, foreseen, schedule_view, schedule_views
 from backend.api.operations import PAGING, operation
@@ -77,6 +78,7 @@ async def put_schedule(call: Call) -> Response:
     name, body, services = call.name(), await call.body(PutSchedule), call.services
     await _permit(call, body)
     loaded = await services.catalogue.current(body.pipeline)
+    await may_use(call, loaded.pipeline.service_account)
     now = services.clock.now()
     for _ in range(5):
         found = await services.store.get(keys.schedule(name))
@@ -127,6 +129,7 @@ async def run_schedule(call: Call) -> Response:
     kv, services = await _find(call), call.services
     schedule = decode(kv.value, Schedule)
     loaded = await services.catalogue.current(schedule.pipeline)
+    await may_use(call, loaded.pipeline.service_account)
     now = services.clock.now()
     run = new_run(
         loaded.pipeline,

@@ -20,6 +20,7 @@ from backend.store.catalogue import Catalogue
 from backend.store.feed import Feed
 from backend.store.images import Images
 from backend.telemetry import Metrics
+from backend.store.secrets import Secrets
 
 
 @dataclass
@@ -49,6 +50,7 @@ class Services:
     executor: str
     sandboxed: bool
     images: Images
+    secrets: Secrets
     missing: Callable[[], Mapping[str, str]]  # the images that cannot run here, and why
     slots: int
     leader: Callable[[], bool]

@@ -10,6 +10,7 @@ import msgspec
 from backend.artifacts import ArtifactStore, CodeStore
 from backend.artifacts.code import missing_code
 from backend.clock import Clock
+from backend.control.grants import Grants
 from backend.errors import ArtifactError, KhanError, NotFound, ObjectStoreError, ObjectStoreUnavailable, said
 from backend.executors.base import AttemptKey, AttemptSpec, Mount, Observation
 from backend.run.machine import Ending, Machine
@@ -37,7 +38,8 @@ class Prepared(msgspec.Struct, frozen=True):
 class Attempts:
     """Prepares attempts and publishes what they wrote."""
 
-    def __init__(self, store: Store, artifacts: ArtifactStore, code: CodeStore, clock: Clock) -> None:
+    def __init__(self, store: Store, artifacts: ArtifactStore, code: CodeStore, clock: Clock, grants: Grants) -> None:
+        self._grants = grants
         self._store = store
         self.artifacts = artifacts
         self._code = code
@@ -57,8 +59,10 @@ class Attempts:
                     hashes[f"{source.artifact}/{entry.name}".rstrip("/")] = entry.record.sha256
         context = context_of(run, name, number)
         environment = {**resolve(machine.pipeline.environment, context), **instance.each}
+        key, seen = AttemptKey(run.id, name, number), machine.was_seen(name, number)
+        account = machine.pipeline.service_account
         spec = AttemptSpec(
-            key=AttemptKey(run.id, name, number),
+            key=key,
             image=stage.image,
             argv=stage.run,
             script=stage.script,
@@ -68,10 +72,11 @@ class Attempts:
             code=await self._code_of(loaded, instance),
             resources=stage.resources,
             pipeline=run.pipeline,
-            account=machine.pipeline.service_account,
+            account=account,
+            grant=await self._grants.of(account, key, run.pipeline, seen=seen),
             timeout=stage.timeout,
             kubernetes=stage.kubernetes.over(machine.pipeline.kubernetes),
-            seen=machine.was_seen(name, number),
+            seen=seen,
         )
         return Prepared(spec, hashes)
 

@@ -388,7 +388,8 @@ class RunController:
             parts.telemetry.prepared(prepared.spec.key, parts.clock.now())
             if machine.pipeline.caches(machine.plan.instances[stage].stage):
                 worker.cached[(stage, number)] = prepared
-            parts.logs.track(run_id, stage, number)
+            secrets = [secret.ref for secret in prepared.spec.grant.secrets]
+            parts.logs.track(run_id, stage, number, secrets)
             if _unwanted(machine, stage, number):  # by an earlier daemon: what is not there must not be started
                 await parts.executor.cancel(prepared.spec.key)
             await parts.executor.ensure(prepared.spec)

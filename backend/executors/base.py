@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from backend.accounts.grant import Grant
 from backend.run.state import Reason
 from backend.spec.model import Placement, Resources
 
@@ -59,9 +60,9 @@ class AttemptSpec(Struct, frozen=True):
     outputs: tuple[str, ...]  # names; the stage writes /khan/out/<name>
     code: str  # content address of the code bundle, mounted read-only as the working folder; empty: there is none
     resources: Resources
-    network: bool = False  # what the service account declares
     pipeline: str = ""
     account: str = "none"  # the pipeline's service account
+    grant: Grant = Grant()  # what that declares
     timeout: float | None = None  # seconds; the controller sees to it, this is for the case that there is none
     kubernetes: Placement = Placement()
     seen: bool = False  # it was seen to run: if nothing of it is left, it must not be started again

@@ -28,8 +28,12 @@ class Source(Protocol):
     """Bytes at offsets, how many there are, and marks for finding lines."""
 
     archived: bool
-    marks: list[Mark]
     first_error: int | None  # the number of the first line that speaks of an error, if that is known
+
+    @property
+    def marks(self) -> list[Mark]:
+        """Where some of its lines are, and when they were written."""
+        ...
 
     @property
     def size(self) -> int:

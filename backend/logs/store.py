@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from backend.accounts.grant import SecretRef
+from backend.accounts.masking import Masker
 from backend.clock import Clock
-from backend.errors import KhanError, NotFound
+from backend.errors import KhanError, NotFound, VaultError
 from backend.layout import Layout
 from backend.logs.first_error import FirstError
 from backend.logs.index import Counter, load, micros, pack
+from backend.logs.masked import Masked, MaskerOf, Scrubber, note, noted, nothing_hidden
 from backend.logs.merge import Outline
 from backend.logs.merged import LogKey, MergedLogs, no_log
 from backend.logs.reader import Line, LogReader
 from backend.logs.remote import RemoteLogs
-from backend.logs.source import Archive, FileBytes, Live, archive
+from backend.logs.source import Archive, FileBytes, Live, Source, archive
 from backend.objects import Bucket
 
 log = logging.getLogger(__name__)
@@ -40,8 +44,9 @@ EVER = 1 << 62  # a size that no log has: up to its end
 class Tracked:
     """A log that grows, and its index."""
 
-    def __init__(self, path: Path, index: Path) -> None:
+    def __init__(self, path: Path, index: Path, masker: Masker) -> None:
         self.live = Live(path, index)
+        self._scrubber = Scrubber(path, masker) if masker else None
         self._index = index
         self._file: BinaryIO | None = None
         self.counter = Counter(load(index, self.live.size))
@@ -57,6 +62,8 @@ class Tracked:
             self._file.write(b"".join(pack(mark) for mark in made))
             self._file.flush()
         self.first_error.look(self.counter.marks)
+        if self._scrubber is not None:
+            self._scrubber.scrub()
         return bool(made)
 
     def close(self) -> None:
@@ -69,8 +76,14 @@ class Tracked:
 class LogStore:
     """Opens logs, indexes those that grow while `run` runs, and archives those that have ended."""
 
-    def __init__(self, layout: Layout, clock: Clock, bucket: Bucket | None = None) -> None:
-        """`bucket` is the object store where archived logs are kept, if it is not the data folder."""
+    def __init__(
+        self, layout: Layout, clock: Clock, bucket: Bucket | None = None, masker_of: MaskerOf = nothing_hidden
+    ) -> None:
+        """`bucket` is the object store where archived logs are kept, if it is not the data folder.
+
+        `masker_of` hides secrets that attempts were given.
+        """
+        self._masker_of = masker_of
         self._layout = layout
         self._clock = clock
         self._wanted: set[LogKey] = set()
@@ -122,8 +135,10 @@ class LogStore:
         finally:
             self._waiting -= 1
 
-    def track(self, run: str, stage: str, number: int) -> None:
-        """An attempt is about to write its log."""
+    def track(self, run: str, stage: str, number: int, secrets: Sequence[SecretRef] = ()) -> None:
+        """An attempt is about to write its log, which may show these secrets: they are hidden. Raises OSError."""
+        if secrets:
+            note(self._layout.hidden_in_log(run, stage, number), secrets)
         self._wanted.add(LogKey(run, stage, number))
         self._any.set()
 
@@ -156,7 +171,8 @@ class LogStore:
                     if tracked
                     else Live(path, _index(path))
                 )
-                return LogReader(live, complete=LogKey(run, stage, number) in self._ended)
+                complete = LogKey(run, stage, number) in self._ended
+                return LogReader(self._masked(LogKey(run, stage, number), live, complete), complete=complete)
             except FileNotFoundError:
                 continue
         if self._remote is not None:
@@ -165,6 +181,22 @@ class LogStore:
             except FileNotFoundError:
                 pass
         raise no_log(LogKey(run, stage, number))
+
+    def _masked(self, key: LogKey, live: Live, complete: bool) -> Source:
+        """The log without its secrets. Raises VaultError where it is not known what they are."""
+        try:
+            masker = self._masker_of_log(key)
+        except BaseException:
+            live.close()
+            raise
+        return Masked(live, masker, growing=not complete) if masker else live
+
+    def _masker_of_log(self, key: LogKey) -> Masker:
+        try:
+            refs = noted(self._layout.hidden_in_log(*key))
+        except (OSError, ValueError) as error:
+            raise VaultError(f"what the log of {key} must not show cannot be read: {error}") from error
+        return self._masker_of(refs) if refs else Masker()
 
     def _archived(self, key: LogKey) -> Archive:
         path = self._layout.archived_log(*key)
@@ -203,6 +235,7 @@ class LogStore:
             return
         archived = self._layout.archived_log(*key)
         try:
+            await asyncio.to_thread(self._scrub, key)
             if self._remote is None:
                 await asyncio.to_thread(_archive, live, archived, first_error, now, remove=True)
                 return
@@ -215,6 +248,13 @@ class LogStore:
             raise
         self.archived_bytes += size
         await asyncio.to_thread(_remove, live)
+
+    def _scrub(self, key: LogKey) -> None:
+        """Overwrite what is left of secrets in a log that has ended; then it is a log like any other."""
+        if masker := self._masker_of_log(key):
+            with contextlib.suppress(FileNotFoundError):  # another call was faster
+                Scrubber(self._layout.live_log(*key), masker).scrub()
+        self._layout.hidden_in_log(*key).unlink(missing_ok=True)
 
     async def follow(self, run: str, stage: str, number: int, start: int = 1) -> AsyncIterator[list[Line]]:
         """Lines from `start` on, as they come, until the log has ended. Waits for a log that is not there yet."""
@@ -267,7 +307,12 @@ class LogStore:
             path = self._layout.live_log(*key)
             if not path.exists():
                 return False
-            tracked = self._tracked[key] = Tracked(path, _index(path))
+            try:
+                masker = self._masker_of_log(key)
+            except VaultError as error:
+                log.warning("%s", error)
+                masker = Masker()
+            tracked = self._tracked[key] = Tracked(path, _index(path), masker)
         told = self._told.get(key)
         more = tracked.look([Grown(EVER, now)] if told is None else told)
         if told:

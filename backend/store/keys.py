@@ -30,6 +30,9 @@ outbox/<channel>/<notice>                what a channel is still to tell
 bindings/<id>                            a role for somebody, on some pipelines or all
 tokens/<name>                            a token for a machine: its hash, and what it may do
 failing/<pipeline>                       a pipeline whose newest run to end has failed, and that tells of it
+accounts/<name>                          a service account: what its stages may reach
+secrets/<name>                           a secret, sealed
+used/<secret>/<mirrored id>/<stage>/<n>  an attempt that was given a secret
 requests/<hash>                          idempotency keys, leased
 audit/<mirrored id>
 """
@@ -63,6 +66,9 @@ NOTICES = "notices/"
 OUTBOX = "outbox/"
 BINDINGS = "bindings/"
 TOKENS = "tokens/"
+ACCOUNTS = "accounts/"
+SECRETS = "secrets/"
+USED = "used/"
 AUDIT = "audit/"
 VERSIONS = "versions/"
 BY_PIPELINE = "by-pipeline/"
@@ -255,6 +261,27 @@ def token(name: str) -> str:
 def failing(name: str) -> str:
     """A pipeline whose newest run to end has failed."""
     return f"failing/{name}"
+
+
+def account(name: str) -> str:
+    """A service account."""
+    return f"{ACCOUNTS}{name}"
+
+
+def secret(name: str) -> str:
+    """A secret."""
+    return f"{SECRETS}{name}"
+
+
+def used(secret_name: str, identifier: str = "", stage: str = "", number: int = 0) -> str:
+    """An attempt that was given a secret; without a run the prefix of all, newest run first."""
+    return f"{USED}{secret_name}/" + (f"{mirror(identifier)}/{stage}/{number}" if identifier else "")
+
+
+def used_by(key: str) -> tuple[str, str, int]:
+    """The run, stage and attempt that a `used/` key ends in."""
+    _, _, mirrored, stage, number = key.split("/")
+    return mirror(mirrored), stage, int(number)
 
 
 def request(digest: str) -> str:

@@ -58,6 +58,7 @@ from backend.api.wire import (
     VersionView,
     WhoView,
 )
+from backend.api.wire_accounts import AccountView, PutAccount, PutSecret, Rewrapped, SecretView
 from backend.spec.images import Image
 from khantui.api.address import Address
 from khantui.api.http import Http, decode
@@ -409,6 +410,43 @@ class Client:
     def delete_calendar(self, name: str) -> None:
         """Delete one that no schedule uses."""
         self.http.request("DELETE", f"/calendars/{_part(name)}")
+    # service accounts and secrets
+
+    def accounts(self) -> list[AccountView]:
+        """Service accounts."""
+        return list(self._list("/accounts", AccountView, 0, {}))
+
+    def account(self, name: str) -> AccountView:
+        """One service account."""
+        return self.http.get(f"/accounts/{_part(name)}", AccountView)
+
+    def put_account(self, name: str, body: PutAccount) -> AccountView:
+        """Make or change a service account."""
+        return self.http.send("PUT", f"/accounts/{_part(name)}", AccountView, body)
+
+    def delete_account(self, name: str) -> None:
+        """Delete a service account."""
+        self.http.request("DELETE", f"/accounts/{_part(name)}")
+
+    def secrets(self) -> list[SecretView]:
+        """Secrets, without their values."""
+        return list(self._list("/secrets", SecretView, 0, {}))
+
+    def secret(self, name: str) -> SecretView:
+        """One secret, with who was given it."""
+        return self.http.get(f"/secrets/{_part(name)}", SecretView)
+
+    def put_secret(self, name: str, body: PutSecret) -> SecretView:
+        """Give a secret a value."""
+        return self.http.send("PUT", f"/secrets/{_part(name)}", SecretView, body)
+
+    def delete_secret(self, name: str) -> None:
+        """Delete a secret."""
+        self.http.request("DELETE", f"/secrets/{_part(name)}")
+
+    def rewrap_secrets(self) -> Rewrapped:
+        """Change the key that wraps all secrets."""
+        return self.http.send("POST", "/secrets/rewrap", Rewrapped)
 
     def known_images(self) -> dict[str, Image]:
         """The daemon's images as lint takes them."""

@@ -53,6 +53,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("events", "Follow what happens, one JSON object a line."),
     "auth": ("auth", "Say who may do what, and why; give roles and make tokens."),
     "images": ("images", "List the images that stages can name, or register more."),
+    "accounts": ("accounts", "List the service accounts, or say what they may reach."),
+    "secrets": ("secrets", "List the secrets, give them values, or rotate them."),
     "channels": ("channels", "List where notifications go, add more, or test one."),
     "doctor": ("doctor", "Say what this machine or a cluster lacks, and what to do about it."),
     "daemon": ("daemon", "Look at the daemon; save and restore its state."),

@@ -82,13 +82,13 @@ class Service(World):
     @contextlib.asynccontextmanager
     async def serving(self, sockets: Path) -> AsyncIterator[None]:
         """Serve meanwhile, on a socket in a folder with a short path."""
-        clock, feed, images = self.clock, Feed(self.store), Images(self.store)
         access = self.access = AccessBook(self.store)
+        clock, feed, images, secrets = self.clock, Feed(self.store), Images(self.store), self.secrets()
         services = Services(
             store=self.store,
             feed=feed,
             catalogue=Catalogue(self.store),
-            logs=LogStore(self.layout, clock),
+            logs=LogStore(self.layout, clock, masker_of=secrets.masker),
             artifacts=FolderStore(self.layout),
             code=self.code,
             clock=clock,
@@ -96,6 +96,7 @@ class Service(World):
             executor="sandbox",
             sandboxed=True,
             images=images,
+            secrets=secrets,
             missing=lambda: {"bigquery": "this machine has no bqrun"},
             slots=4,
             leader=lambda: True,
@@ -110,6 +111,8 @@ class Service(World):
             await images.load()
             running.append(tasks.create_task(access.run(feed)))
             await access.loaded.wait()
+            running.append(tasks.create_task(secrets.run(feed)))
+            await secrets.loaded.wait()
             app = create_app(services)
             serving = serve(app, app, open_doors(socket, Listening()), ready.set)
             running.append(tasks.create_task(serving))

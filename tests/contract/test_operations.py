@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import getpass
 import json
 from typing import Any
@@ -295,6 +296,39 @@ async def _access(api: Service) -> None:
     await api.ask("DELETE", "/auth/tokens/ci", status=204)
 
 
+async def _accounts(api: Service) -> None:
+    value = base64.b64encode(b"s3cr3t-value").decode()
+    made = await api.ask("PUT", "/secrets/token", {"value": value, "description": "for tests"})
+    assert (made.json()["version"], made.json()["last_used"]) == (1, None)
+    account = {"network": ["api.example.org:443"], "secrets": [{"secret": "token", "env": "TOKEN"}]}
+    assert (await api.ask("PUT", "/accounts/loader", account)).json()["network"] == ["api.example.org:443"]
+    assert [a["name"] for a in (await api.ask("GET", "/accounts")).json()["items"]] == ["loader"]
+    stages = {"a": {"script": 'test "$TOKEN" = s3cr3t-value; echo "it is $TOKEN"'}}
+    await api.put("loads", service_account="loader", stages=stages)
+    assert (await api.ask("GET", "/accounts/loader")).json()["pipelines"] == ["loads"]
+    run = await api.begin("loads")
+    await api.ended(run)
+    shown = await api.ask("GET", f"/runs/{run}")
+    assert (shown.json()["state"], shown.json()["environment"]) == ("succeeded", {"TOKEN": "***"})
+    raw = await api.ask("GET", f"/runs/{run}/stages/a/log/raw")
+    assert raw.text == "it is ************\n"
+    seen = await api.ask("GET", "/secrets/token")
+    assert [(u["run"], u["stage"], u["current"]) for u in seen.json()["uses"]] == [(run, "a", True)]
+    for path in ("/secrets/token", "/accounts/loader"):
+        assert (await api.ask("DELETE", path, status=409)).json()["code"] == "conflict"
+    rewrapped = (await api.ask("POST", "/secrets/rewrap")).json()
+    assert rewrapped["secrets"] == 1
+    listed = await api.ask("GET", "/secrets")
+    assert [(s["name"], s["key"]) for s in listed.json()["items"]] == [("token", rewrapped["key"])]
+    journal = await api.ask("GET", "/audit", limit="50")
+    for response in (made, shown, raw, seen, listed, journal):
+        assert "s3cr3t" not in response.text
+        assert value not in response.text
+    await api.ask("DELETE", "/pipelines/loads", status=204)
+    await api.ask("DELETE", "/accounts/loader", status=204)
+    await api.ask("DELETE", "/secrets/token", status=204)
+
+
 async def _system(api: Service) -> None:
     assert (await api.ask("GET", "")).json()["leader"]
     who = (await api.ask("GET", "/whoami")).json()
@@ -306,6 +340,7 @@ async def _system(api: Service) -> None:
     assert (await api.ask("PUT", "/images/dbt", dbt)).json()["registered_by"]
     assert (await api.ask("GET", "/images/dbt")).json()["holds"] == {"dbt": "1.9"}
     await api.ask("DELETE", "/images/dbt", status=204)
+    await _accounts(api)
     await _channels(api)
     await _calendars(api)
     await _access(api)

@@ -11,6 +11,7 @@ import pytest
 from backend.artifacts import CodeStore, ObjectStore
 from backend.clock import SystemClock
 from backend.control.attempts import Attempts
+from backend.control.grants import Grants
 from backend.errors import ObjectStoreUnavailable
 from backend.executors.base import AttemptKey, Observation
 from backend.layout import Layout
@@ -87,7 +88,11 @@ async def test_what_was_published_is_asked_for_until_the_store_answers(
     def attempts() -> Attempts:
         opened = open_bucket(bucket, patience=0.3)
         return Attempts(
-            world.store, ObjectStore(opened, Layout(tmp_path)), CodeStore(Layout(tmp_path), opened), world.clock
+            world.store,
+            ObjectStore(opened, Layout(tmp_path)),
+            CodeStore(Layout(tmp_path), opened),
+            world.clock,
+            Grants(world.store, world.secrets(), world.clock),
         )
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")

@@ -13,6 +13,7 @@ from typing import Any
 from backend.artifacts import CodeStore, FolderStore
 from backend.clock import SystemClock
 from backend.control.attempts import Attempts
+from backend.control.grants import Grants
 from backend.control.runs import Parts, RunController
 from backend.executors.sandbox import SandboxExecutor
 from backend.layout import Layout
@@ -28,6 +29,8 @@ from backend.store.catalogue import Catalogue
 from backend.store.codec import decode, encode
 from backend.store.feed import Feed
 from backend.store.records import Command, PipelineHead, Version, create_run
+from backend.store.secrets import Secrets
+from backend.vault import Keyring
 
 
 class World:
@@ -45,14 +48,17 @@ class World:
     async def engine(self) -> AsyncIterator[None]:
         """A controller that runs meanwhile, and is cancelled, not asked, at the end."""
         executor = SandboxExecutor(self.layout, self.clock)
-        logs = LogStore(self.layout, self.clock)
+        secrets = self.secrets()
+        logs = LogStore(self.layout, self.clock, masker_of=secrets.masker)
         feed = Feed(self.store)
         catalogue = Catalogue(self.store)
-        attempts = Attempts(self.store, FolderStore(self.layout), self.code, self.clock)
+        grants = Grants(self.store, secrets, self.clock)
+        attempts = Attempts(self.store, FolderStore(self.layout), self.code, self.clock, grants)
         parts = Parts(self.store, feed, catalogue, executor, attempts, logs, self.clock)
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(feed.run()), tasks.create_task(logs.run())]
             await feed.started.wait()
+            running.append(tasks.create_task(secrets.run(feed)))
             running.append(tasks.create_task(RunController(parts, list, slots=self.slots).run()))
             try:
                 yield
@@ -60,6 +66,10 @@ class World:
                 for task in running:
                     task.cancel()
                 await executor.close()
+
+    def secrets(self) -> Secrets:
+        """What each daemon makes of the store's secrets, with the key that all of them have."""
+        return Secrets(self.store, Keyring(self.layout.secrets_key, own=True))
 
     async def apply(self, name: str, code: dict[str, str] | None = None, **document: Any) -> None:
         """A pipeline's next version: `document` is all but its name; stages without an image are shell scripts."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
 from backend.executors.base import AttemptSpec
 from backend.executors.environment import check, variables
-from backend.executors.sandbox.etc import NETWORK
 from backend.executors.sandbox.folder import Folder
+from backend.executors.sandbox.grants import Given, make_private, variables_of
 from backend.executors.sandbox.limits import Limits
 from backend.executors.sandbox.profiles import BIN, SYSTEM, Profile
 from backend.layout import Layout
@@ -32,22 +33,18 @@ def system() -> list[str]:
     return arguments
 
 
-def network() -> list[str]:
-    """Arguments that give a sandbox the machine's network."""
-    arguments = ["--share-net"]
-    for name in NETWORK:
-        if Path("/etc", name).exists():
-            arguments += ["--ro-bind", str(Path("/etc", name).resolve()), f"/etc/{name}"]
-    return arguments
-
-
 def sandboxed(
-    bwrap: Path, base: list[str], layout: Layout, spec: AttemptSpec, profile: Profile, folder: Folder, limits: Limits
+    bwrap: Path,
+    base: list[str],
+    layout: Layout,
+    spec: AttemptSpec,
+    profile: Profile,
+    folder: Folder,
+    limits: Limits,
+    given: Given,
 ) -> list[str]:
     """The whole argv of an attempt in its sandbox; `base` is what they all have."""
     argv = [str(bwrap), "--json-status-fd", str(STATUS), *base]
-    if spec.network:
-        argv += network()
     argv += ["--bind", str(folder.path / "tmp"), "/tmp", "--bind", str(folder.out), "/khan/out"]  # noqa: S108
     for here, inside in profile.binds:
         argv += ["--ro-bind", str(here), inside]
@@ -60,14 +57,17 @@ def sandboxed(
     paths = {"in": "/khan/in", "out": "/khan/out", "tmp": "/tmp"}  # noqa: S108
     for name, value in _environment(spec, profile.path, paths).items():
         argv += ["--setenv", name, value]
-    argv += ["--remount-ro", "/", "--chdir", "/khan/code", "--"]
+    argv += [*given.arguments, "--remount-ro", "/", "--chdir", "/khan/code", "--", *given.prefix]
     return _checked([*argv, *limits.prefix(), *_run(spec, profile, f"/khan/{script.name}" if script else "")])
 
 
 def bare(
-    layout: Layout, spec: AttemptSpec, profile: Profile, folder: Folder, limits: Limits
+    layout: Layout, spec: AttemptSpec, profile: Profile, folder: Folder, limits: Limits, secrets: Path
 ) -> tuple[list[str], dict[str, str]]:
-    """Without a sandbox: a shell that writes the status as bubblewrap would, and the environment. Paths are real."""
+    """Without a sandbox: a shell that writes the status as bubblewrap would, and the environment. Paths are real.
+
+    Secrets that are files are written to a folder of memory, `secrets`. The network is the machine's.
+    """
     inputs = folder.path / "in"
     for mount in spec.inputs:
         place = inputs / mount.place
@@ -87,7 +87,19 @@ def bare(
     path = tuple(
         str(here.parent) if inside.startswith(f"{BIN}/") else f"{inside}/bin" for here, inside in profile.binds
     )
-    return _checked(["/bin/sh", "-c", text, "khantui", str(folder.out)]), _environment(spec, path, paths)
+    environment = _environment(spec, path, paths)
+    _write_secrets(spec, secrets)
+    environment |= {k: os.fsdecode(v) for k, v in variables_of(spec.grant, str(secrets)).items()}
+    return _checked(["/bin/sh", "-c", text, "khantui", str(folder.out)]), environment
+
+
+def _write_secrets(spec: AttemptSpec, secrets: Path) -> None:
+    for secret in spec.grant.secrets:
+        if secret.file:
+            make_private(secrets)
+            file = os.open(secrets / secret.file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o400)
+            with open(file, "wb") as out:  # noqa: PTH123
+                out.write(secret.value)
 
 
 def _run(spec: AttemptSpec, profile: Profile, script: str) -> list[str]:

@@ -24,7 +24,7 @@ USERS = {
     "passwd": "khan:x:1000:1000::/tmp:/bin/sh\nroot:x:0:0::/root:/bin/sh\n",
     "group": "khan:x:1000:\nroot:x:0:\n",
 }
-NETWORK = ("resolv.conf", "hosts", "nsswitch.conf", "services", "protocols", "gai.conf")
+NETWORK = ("hosts", "nsswitch.conf")
 _NAMES = (
     "ld.so.cache",
     "ld.so.conf",
@@ -93,7 +93,7 @@ class Etc:
         new.mkdir(mode=0o755)
         for name in _NAMES:
             _copy(self._source / name, new / name)
-        for name in NETWORK:  # where those of the machine are mounted, of stages that have the network
+        for name in NETWORK:  # where their own are mounted, of stages that have a network
             (new / name).touch()
         for name, text in USERS.items():
             (new / name).write_text(text)

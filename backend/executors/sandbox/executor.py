@@ -20,6 +20,7 @@ from backend.executors.base import AttemptKey, AttemptSpec, HeldImage, Observati
 from backend.executors.sandbox import command
 from backend.executors.sandbox.etc import Etc
 from backend.executors.sandbox.folder import Folder
+from backend.executors.sandbox.grants import given, memory_folder, start_proxy
 from backend.executors.sandbox.limits import Limits, exceeded, tree
 from backend.executors.sandbox.profiles import Profile, Profiles, bwrap
 from backend.executors.sandbox.words import not_started, outcome
@@ -72,6 +73,7 @@ class SandboxExecutor:
         self._news = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
         self._endings: set[asyncio.Task[None]] = set()
+        self._proxies: set[int] = set()  # descriptors of those that this daemon has started
 
     def missing_tools(self) -> dict[str, str]:
         """The images that cannot run on this machine, and why."""
@@ -140,6 +142,10 @@ class SandboxExecutor:
                 running.ending.cancel()
             self._release(running)
         self._running.clear()
+        for pidfd in self._proxies:
+            asyncio.get_running_loop().remove_reader(pidfd)
+            os.close(pidfd)
+        self._proxies.clear()
 
     # how an attempt begins
 
@@ -165,32 +171,59 @@ class SandboxExecutor:
         return True
 
     def _launch(self, spec: AttemptSpec, profile: Profile, folder: Folder) -> None:
+        if spec.grant.refused:
+            raise ExecutorError(spec.grant.refused)
         folder.make()
-        environment: dict[str, str] = {}
-        if self._bwrap is not None:
-            base = [*self._base, "--ro-bind", str(self._etc.current()), "/etc"]
-            argv = command.sandboxed(self._bwrap, base, self._layout, spec, profile, folder, self._limits)
-        else:
-            argv, environment = command.bare(self._layout, spec, profile, folder, self._limits)
-        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         try:
-            pid = os.posix_spawn(
-                argv[0],
-                argv,
-                environment,
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, str(folder.log), append, 0o600),
-                    (os.POSIX_SPAWN_DUP2, 1, 2),
-                    (os.POSIX_SPAWN_OPEN, command.STATUS, str(folder.status), append, 0o600),
-                ],
-                setsid=True,
-                setsigmask=[],
-                setsigdef=_SIGNALS,
-            )
+            if self._bwrap is None:
+                secrets = memory_folder(spec.key)
+                argv, environment = command.bare(self._layout, spec, profile, folder, self._limits, secrets)
+                pid = self._spawn(argv, environment, folder, {})
+            else:
+                with given(spec.grant, spec.account, folder) as made:
+                    base = [*self._base, "--ro-bind", str(self._etc.current()), "/etc"]
+                    argv = command.sandboxed(self._bwrap, base, self._layout, spec, profile, folder, self._limits, made)
+                    self._keep_proxy(start_proxy(made, folder.log))
+                    pid = self._spawn(argv, {}, folder, made.descriptors)
         except OSError as error:
             raise ExecutorError(f"the sandbox cannot be started: {error}") from error
         self._adopt(spec.key, folder, pid, spec.resources.memory)
+
+    def _spawn(self, argv: list[str], environment: dict[str, str], folder: Folder, more: Mapping[int, int]) -> int:
+        """Start a process with the attempt's files, and more descriptors (there -> here): its pid. Raises OSError."""
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        return os.posix_spawn(
+            argv[0],
+            argv,
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(folder.log), append, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+                (os.POSIX_SPAWN_OPEN, command.STATUS, str(folder.status), append, 0o600),
+                *((os.POSIX_SPAWN_DUP2, here, there) for there, here in more.items()),
+            ],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=_SIGNALS,
+        )
+
+    def _keep_proxy(self, pid: int | None) -> None:
+        """A proxy ends by itself; as its parent, one has to take notice."""
+        if pid is None:
+            return
+        pidfd = os.pidfd_open(pid)
+        loop = asyncio.get_running_loop()
+
+        def ended() -> None:
+            loop.remove_reader(pidfd)
+            os.close(pidfd)
+            self._proxies.discard(pidfd)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+        self._proxies.add(pidfd)
+        loop.add_reader(pidfd, ended)
 
     def _adopt(self, key: AttemptKey, folder: Folder, pid: int, memory: int | None) -> Running:
         """Watch a process that runs, whoever started it."""
@@ -230,6 +263,7 @@ class SandboxExecutor:
 
     def _conclude(self, key: AttemptKey, folder: Folder, said: Mapping[str, Any], at: datetime) -> None:
         """Say how it ended, as soon as nothing of it runs: outputs must not change once they are published."""
+        self._drop_secrets(key)
         code = int(said.get("exit-code", 1))
         reason, words = outcome(code, folder, self._limits)
         seen = Observation(key, "exited", at, code, reason, words)
@@ -272,10 +306,15 @@ class SandboxExecutor:
         """Its bubblewrap is gone and no exit code is known: whatever is left of it must not go on."""
         if (child := self._end_namespace(folder, said)) is not None:
             os.close(child)
+        self._drop_secrets(key)
         if blamed := folder.blamed():
             self._say(Observation(key, "exited", self._clock.now(), None, *blamed))
         else:
             self._say(Observation(key, "lost", self._clock.now(), None, Reason.LOST))
+
+    def _drop_secrets(self, key: AttemptKey) -> None:
+        if self._bwrap is None:
+            shutil.rmtree(memory_folder(key), ignore_errors=True)
 
     def _say(self, seen: Observation) -> None:
         self._seen.append(seen)

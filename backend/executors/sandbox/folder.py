@@ -104,7 +104,7 @@ class Folder:
         """Remove what nobody needs any more of an attempt that has ended: all but its log, status and outputs."""
         for name in ("tmp", "in"):
             shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in ("killed", "prevented"):
+        for name in ("killed", "prevented", "hosts", "nsswitch.conf"):
             (self.path / name).unlink(missing_ok=True)
 
     def blame(self, reason: Reason, message: str) -> None:

@@ -32,6 +32,8 @@ class Surroundings(Struct, frozen=True):
     code: Mapping[str, int] | None = None  # file -> bytes
     others: Mapping[str, Other] | None = None
     accounts: tuple[str, ...] | None = None
+    missing_secrets: Mapping[str, tuple[str, ...]] = {}  # account -> secrets that it declares and that are not there
+    named_hosts: Mapping[str, tuple[str, ...]] = {}  # account -> destinations of its that are names
     executor: str = ""
     channels: frozenset[str] | None = None  # names of those that hear of what happens
 

@@ -19,6 +19,7 @@ AROUND = Surroundings(
     code={"clean.py": 10, "sql/x.sql": 10},
     others={"regions": Other(("table",), {"load": Stage(image="shell", script="true", outputs={"table": "table"})})},
     accounts=("analytics",),
+    missing_secrets={"analytics": ("api-token",)},
     channels=frozenset({"oncall"}),
     executor="sandbox",
 )
@@ -177,6 +178,8 @@ CASES = [
          {"parameters": {"x": {"default": ""}}, "environment": {"X": "${parameters.x}"}}, "$.parameters.x", "default"),
     Case("unknown-account", {"service_account": "analytisc"}, {"service_account": "analytics"},
          "$.service_account", "did you mean 'analytics'"),
+    Case("missing-secret", {"service_account": "analytics"}, {},
+         "$.service_account", "analytics declares the secret 'api-token', .*khantui secrets set api-token"),
     Case("unknown-channel", {"notify": {"failed": ["oncal"]}}, {"notify": {"failed": ["oncall"]}}, "$.notify.failed[0]",
          "no channel 'oncal'.*did you mean 'oncall'"),
     Case("kubernetes-ignored", {"stages.a.kubernetes": {"priority_class": "high"}}, {}, "$.stages.a.kubernetes",
@@ -230,6 +233,14 @@ def test_some_labels_are_not_for_pipelines_to_give() -> None:
     assert [f.message for f in found] == [
         f"names of {d} are not for pipelines to give" for d in ("khantui.dev", "batch.k8s.io")
     ]
+
+
+def test_hosts_by_name_are_told_of_where_stages_run_on_kubernetes() -> None:
+    around = Surroundings(accounts=("web",), named_hosts={"web": ("api.example.org:443",)}, executor="kubernetes")
+    (found,) = findings(changed({"service_account": "web"}), around)
+    assert (found.code, found.path, found.severity) == ("wide-network", "$.service_account", Severity.WARNING)
+    assert "(api.example.org:443)" in found.message
+    assert not findings(changed({"service_account": "web"}), Surroundings(accounts=("web",), executor="kubernetes"))
 
 
 def test_code_that_is_too_large() -> None:
@@ -296,5 +307,5 @@ def test_all_mistakes_are_found_at_once() -> None:
 
 
 def test_every_code_has_a_case() -> None:
-    tried = {c.code for c in CASES} | {"syntax", "duplicate-key", "code-too-large"}
+    tried = {c.code for c in CASES} | {"syntax", "duplicate-key", "code-too-large", "wide-network"}
     assert tried == set(CODES)
