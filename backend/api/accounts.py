@@ -27,7 +27,7 @@ SHOWN = 5  # names in an error
 HIDDEN = "***"
 
 
-@operation("GET", "/accounts", answer=Page, items=AccountView, query=PAGING)
+@operation("GET", "/accounts", answer=Page, items=AccountView, query=PAGING, on="any")
 async def list_accounts(call: Call) -> Response:
     """Service accounts, what they declare, and which pipelines name them"""
     named, there = await pipelines_by_account(call), await names_of(call, keys.SECRETS)
@@ -35,11 +35,11 @@ async def list_accounts(call: Call) -> Response:
     revision = 0
     async for page in call.services.store.scan(keys.ACCOUNTS):
         revision = page.revision
-        found += [_view(decode(kv.value, Account), kv.modified, named, there) for kv in page.items]
+        found += [_view(call, decode(kv.value, Account), kv.modified, named, there) for kv in page.items]
     return answer(cursor.part(call, found, revision))
 
 
-@operation("GET", "/accounts/{name}", answer=AccountView)
+@operation("GET", "/accounts/{name}", answer=AccountView, on="any")
 async def get_account(call: Call) -> Response:
     """One service account"""
     kv = await _find(call)
@@ -165,11 +165,11 @@ async def _find(call: Call) -> KeyValue:
 
 
 async def _shown(call: Call, account: Account, revision: int) -> AccountView:
-    return _view(account, revision, await pipelines_by_account(call), await names_of(call, keys.SECRETS))
+    return _view(call, account, revision, await pipelines_by_account(call), await names_of(call, keys.SECRETS))
 
 
 def _view(
-    account: Account, revision: int, named: Mapping[str, tuple[str, ...]], secrets: frozenset[str]
+    call: Call, account: Account, revision: int, named: Mapping[str, tuple[str, ...]], secrets: frozenset[str]
 ) -> AccountView:
     return AccountView(
         name=account.name,
@@ -179,7 +179,7 @@ def _view(
         kubernetes=account.kubernetes,
         users=account.users,
         missing=missing(account, secrets),
-        pipelines=named.get(account.name, ()),
+        pipelines=tuple(filter(call.sees, named.get(account.name, ()))),
         created=account.created,
         created_by=account.created_by,
         updated=account.updated,

@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from backend.access.model import Role
 from backend.api import cursor
-from backend.api.calendars import copied
 from backend.api.accounts import may_use
+from backend.api.calendars import copied
 from backend.api.call import Call, answer
 from backend.api.firings import ahead, foreseen, schedule_view, schedule_views
 from backend.api.operations import PAGING, operation

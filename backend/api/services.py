@@ -19,8 +19,8 @@ from backend.store.base import Store
 from backend.store.catalogue import Catalogue
 from backend.store.feed import Feed
 from backend.store.images import Images
-from backend.telemetry import Metrics
 from backend.store.secrets import Secrets
+from backend.telemetry import Metrics
 
 
 @dataclass

@@ -62,7 +62,8 @@ class Proxy:
         await _relay((reader, writer), upstream)
 
     async def _asked(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SLOW_HEAD)
+        async with asyncio.timeout(SLOW_HEAD):
+            head = await reader.readuntil(b"\r\n\r\n")
         try:
             host, port, forwarded = _read(head)
             upstream = await self._connect(host, port)
@@ -85,7 +86,8 @@ class Proxy:
         loop = asyncio.get_running_loop()
         try:
             name = plain(host).strip("[]")
-            found = await asyncio.wait_for(loop.getaddrinfo(name, port, type=socket.SOCK_STREAM), CONNECT)
+            async with asyncio.timeout(CONNECT):
+                found = await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError, TimeoutError) as error:
             raise Refused(502, f"{where} cannot be found: {getattr(error, 'strerror', None) or error}") from None
         good = [entry for entry in found if self._destinations.reaches(str(entry[4][0]), port)]
@@ -99,9 +101,8 @@ class Proxy:
         failure: Exception | None = None
         for family, _, _, _, found_address in good:
             try:
-                return await asyncio.wait_for(
-                    asyncio.open_connection(str(found_address[0]), port, family=family, limit=LARGEST_HEAD), CONNECT
-                )
+                async with asyncio.timeout(CONNECT):
+                    return await asyncio.open_connection(str(found_address[0]), port, family=family, limit=LARGEST_HEAD)
             except (OSError, TimeoutError) as error:
                 failure = error
         raise Refused(502, f"{where} cannot be reached: {getattr(failure, 'strerror', None) or 'it does not answer'}")

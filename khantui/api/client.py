@@ -410,6 +410,7 @@ class Client:
     def delete_calendar(self, name: str) -> None:
         """Delete one that no schedule uses."""
         self.http.request("DELETE", f"/calendars/{_part(name)}")
+
     # service accounts and secrets
 
     def accounts(self) -> list[AccountView]:

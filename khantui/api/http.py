@@ -208,7 +208,7 @@ def problem(response: httpx.Response) -> Failure:
     if said.code == "store-unavailable":
         kind = Unreachable
     lines = [said.detail or said.title]
-    lines += [f"  {f.path}: {f.message} [{f.code}]" for f in said.findings]
+    lines += [f"  {f.path}: {f.message}{f'; {f.suggestion}' if f.suggestion else ''} [{f.code}]" for f in said.findings]
     return kind("\n".join(lines), said.hint, code=said.code)
 
 

@@ -87,6 +87,8 @@ def channel_names(ctx: click.Context, param: click.Parameter, incomplete: str) -
 def calendar_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Calendars."""
     return _ask(ctx, lambda client: (c.name for c in client.calendars()), incomplete)
+
+
 def account_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Service accounts."""
     return _ask(ctx, lambda client: (a.name for a in client.accounts()), incomplete)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     "--limit", "limits", multiple=True, metavar="NAME=VALUE",
     help="Hold every stage to it: processes=512, cpu-time=2h, file-size=10Gi.",
 )  # fmt: skip
+@click.option("--secrets-key", metavar="FILE", help="The keys that wrap secrets, instead of a file in the data folder.")
 @pass_session
 def up(session: Session, /, examples: bool, headless: bool, executor: str, **flags: Any) -> int:
     """Start the daemon on this machine, with an etcd of its own, and open the terminal interface.
@@ -51,7 +52,7 @@ def up(session: Session, /, examples: bool, headless: bool, executor: str, **fla
     if session.address:
         raise click.UsageError("up starts a daemon in a data folder: give --data DIR, not --address")
     os.environ.pop("KHANTUI_ADDRESS", None)  # that one is another daemon's
-    argv = daemon_argv(session, **{f: flags.pop(f) for f in ("port", "no_sandbox", "slots", "limits")})
+    argv = daemon_argv(session, **{f: flags.pop(f) for f in ("port", "no_sandbox", "slots", "limits", "secrets_key")})
     if executor == "kubernetes":
         argv += _cluster(session, flags)
     elif given := [f"--{name.replace('_', '-')}" for name, value in flags.items() if value]:
@@ -106,7 +107,13 @@ def _cluster(session: Session, flags: dict[str, Any]) -> list[str]:
 
 
 def daemon_argv(
-    session: Session, *, port: int | None, no_sandbox: bool, slots: int | None, limits: tuple[str, ...]
+    session: Session,
+    *,
+    port: int | None,
+    no_sandbox: bool,
+    slots: int | None,
+    limits: tuple[str, ...],
+    secrets_key: str | None,
 ) -> list[str]:
     """The command that is the daemon."""
     argv = [sys.executable, "-m", "backend", "--data", str(session.folder)]
@@ -118,6 +125,8 @@ def daemon_argv(
         argv += ["--slots", str(slots)]
     for limit in limits:
         argv += ["--limit", limit]
+    if secrets_key is not None:
+        argv += ["--secrets-key", secrets_key]
     return argv
 
 

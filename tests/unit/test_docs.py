@@ -28,7 +28,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_page_is_listed() -> None:
     listed = (ROOT / "docs" / "README.md").read_text()
-    assert {p.name for p in (ROOT / "docs").glob("*.md")} - {"README.md"} == set(re.findall(r"\((\w+\.md)\)", listed))
+    assert {p.name for p in (ROOT / "docs").glob("*.md")} - {"README.md"} == set(
+        re.findall(r"\(([\w-]+\.md)\)", listed)
+    )
 
 
 def test_every_code_of_lint_is_explained_in_its_own_words() -> None:

@@ -117,6 +117,8 @@ NEEDING_A_DAEMON = [
     ["events"], ["images"], ["images", "show", "x"], ["images", "add", "x", "--tool", "y"], ["images", "remove", "x"],
     ["daemon", "status"], ["export", "crontab"], ["export", "cronjobs"], ["forecast"],
     ["calendars"], ["calendar", "set", "x", "12-25"], ["calendar", "show", "x"], ["calendar", "delete", "x"],
+    ["accounts"], ["accounts", "show", "x"], ["accounts", "delete", "x"], ["secrets"], ["secrets", "list"],
+    ["secrets", "show", "x"], ["secrets", "rotate"], ["secrets", "delete", "x"],
     ["channels"], ["channels", "add", "x", "json://h"], ["channels", "remove", "x"], ["channels", "test", "x"],
 ]  # fmt: skip
 
