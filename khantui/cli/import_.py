@@ -39,13 +39,15 @@ def import_(ctx: click.Context) -> None:
 @click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path("pipelines"), show_default=True,
               metavar="D", help="Where to write: a folder for each job, and schedules.sh.")  # fmt: skip
 @click.option("--tz", "zone", metavar="ZONE", help="The time zone where no CRON_TZ says one (this machine's).")
+@click.option("--mail-via", "via", metavar="URL", envvar="KHANTUI_MAIL_VIA",
+              help="Tell whom MAILTO names of failures, over a mail server: mailtos://USER:PASSWORD@HOST.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Write documents anew that were changed since.")
 @click.option("--apply", "applies", is_flag=True, help="Store the pipelines and make the schedules, too.")
 @click.option("--dry-run", is_flag=True, help="Say what would come of it; write nothing.")
 @pass_session
 def crontab(
-    session: Session, file: str, system: bool, folder: Path, zone: str | None, overwrite: bool, applies: bool,
-    dry_run: bool,
+    session: Session, file: str, system: bool, folder: Path, zone: str | None, via: str | None, overwrite: bool,
+    applies: bool, dry_run: bool,
 ) -> int:  # fmt: skip
     """Turn the crontab FILE (- is stdin) into a folder with a document for each job, and into schedules; and say, line
     by line, what could not be kept. Exit 1 if a line was not imported.
@@ -62,18 +64,21 @@ def crontab(
         raise click.UsageError("--apply and --dry-run cannot both be meant")
     zone = zone or _local_zone()
     zone_of(zone)
+    if via is not None and "://" not in via:
+        raise Misuse(f"--mail-via {via!r} is no URL", "write mailtos://USER:PASSWORD@smtp.example.org")
     system = system or Path(file).resolve() == Path("/etc/crontab") or Path(file).resolve().parent.name == "cron.d"
-    imported = convert(parse(_read(file), system=system), zone, _known(folder))
+    imported = convert(parse(_read(file), system=system), zone, _known(folder), mails=via is not None)
     outcomes = {} if dry_run else {job.name: _write(folder, job, overwrite) for job in imported.jobs}
     if not dry_run and imported.jobs:
         _write_schedules(folder, imported)
+    made = _make_channels(session, imported, via) if applies and via else {}
     applied = _apply(session, folder, imported) if applies else {}
-    result = _result(imported, folder, outcomes, applied)
+    result = _result(imported, folder, outcomes, applied, made)
     session.show_one(
         result, lambda _: _lines(imported, folder, outcomes), lambda _: "\n".join(j.name for j in imported.jobs)
     )
     if session.for_people:
-        _say(file, imported, folder, applies=applies, dry_run=dry_run)
+        _say(file, imported, folder, made, applies=applies, dry_run=dry_run)
     return 1 if imported.refused else 0
 
 
@@ -193,6 +198,17 @@ def _apply(session: Session, folder: Path, imported: Imported) -> dict[str, str]
     return applied
 
 
+def _make_channels(session: Session, imported: Imported, via: str) -> dict[str, str]:
+    """What became of each channel: one that is there stays as it is. Raises Failure before pipelines are stored."""
+    from backend.api.wire import PutChannel
+
+    there = {channel.name for channel in session.client.channels()} if imported.channels else set()
+    for channel in imported.channels:
+        if channel.name not in there:
+            session.client.put_channel(channel.name, PutChannel(urls=(channel.url(via),)))
+    return {channel.name: "kept" if channel.name in there else "created" for channel in imported.channels}
+
+
 def _make(session: Session, planned: Planned) -> None:
     from backend.api.wire import PutSchedule
 
@@ -200,8 +216,11 @@ def _make(session: Session, planned: Planned) -> None:
     session.client.put_schedule(planned.name, body)
 
 
-def _result(imported: Imported, folder: Path, outcomes: dict[str, str], applied: dict[str, str]) -> dict[str, Any]:
+def _result(
+    imported: Imported, folder: Path, outcomes: dict[str, str], applied: dict[str, str], made: dict[str, str]
+) -> dict[str, Any]:
     return {
+        "channels": [{"name": c.name, "to": c.to, "applied": made.get(c.name, "")} for c in imported.channels],
         "pipelines": [
             {"name": job.name, "file": str(_path(folder, job)), "lines": job.lines, "ok": job.ok,
              "outcome": outcomes.get(job.name, ""), "applied": applied.get(job.name, "")}
@@ -226,7 +245,7 @@ def _lines(imported: Imported, folder: Path, outcomes: dict[str, str]) -> Iterat
         yield visible(f"  {', '.join(times)}")
 
 
-def _say(file: str, imported: Imported, folder: Path, *, applies: bool, dry_run: bool) -> None:
+def _say(file: str, imported: Imported, folder: Path, made: dict[str, str], *, applies: bool, dry_run: bool) -> None:
     """The remarks, and what is next."""
     from khantui.render.text import visible
 
@@ -234,6 +253,12 @@ def _say(file: str, imported: Imported, folder: Path, *, applies: bool, dry_run:
         note(visible(f"{file}:{remark.line}: {'' if remark.kept else 'not imported: '}{remark.message}"))
         if remark.hint:
             note(f"  → {visible(remark.hint)}")
+    for channel in imported.channels:
+        what = f"the channel {channel.name} tells {', '.join(channel.to)}"
+        if channel.name in made:
+            note(visible(f"{what}: {made[channel.name]}; try it: khantui channels test {channel.name}"))
+        else:
+            note(visible(f"{what}, once it is there: --apply makes it, or khantui channels add {channel.name} URL"))
     many = f"{len(imported.jobs)} pipeline{'s' * (len(imported.jobs) != 1)}, {len(imported.schedules)} schedule"
     many += "s" * (len(imported.schedules) != 1)
     refused = f"; {imported.refused} line{'s' * (imported.refused != 1)} not imported" if imported.refused else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,13 +11,14 @@ from typing import Any
 from backend.spec.finding import Finding, Severity
 from backend.spec.lint import lint
 from khantui.crontab.lines import Crontab, Entry, Remark
+from khantui.crontab.mail import MailChannel, addresses, channels
 from khantui.crontab.names import key_of, names
 from khantui.crontab.needs import needs
 
 LABEL = "crontab-job"  # of a pipeline that was imported: which job it is, whatever it is called
 STAGE = "run"
 _SHELLS = {"/bin/sh": "sh", "/usr/bin/sh": "sh", "/bin/bash": "bash", "/usr/bin/bash": "bash"}
-_ADDRESS = re.compile(r"[^@\s,]+@[^@\s,]+")
+Mailed = Mapping[tuple[str, ...], MailChannel]  # addresses -> the channel that tells them
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Imported:
     jobs: tuple[Job, ...]
     schedules: tuple[Planned, ...]
     remarks: tuple[Remark, ...]
+    channels: tuple[MailChannel, ...] = ()  # that tell whom MAILTO names of failures, if that was asked for
 
     @property
     def refused(self) -> int:
@@ -69,8 +70,9 @@ class Imported:
         return len({remark.line for remark in self.remarks if not remark.kept})
 
 
-def convert(crontab: Crontab, zone: str, known: Mapping[str, str] | None = None) -> Imported:
+def convert(crontab: Crontab, zone: str, known: Mapping[str, str] | None = None, *, mails: bool = False) -> Imported:
     """Pipelines and schedules. `zone` is that of the machine; `known` are names by key of an import before this.
+    With `mails`, whom MAILTO names is told of failures.
 
     Lines that run the same become one pipeline, with a schedule each.
     """
@@ -80,10 +82,11 @@ def convert(crontab: Crontab, zone: str, known: Mapping[str, str] | None = None)
     for entry in crontab.entries:
         groups.setdefault(key_of(entry), []).append(entry)
         remarks += _remarks(entry)
+    mailed = channels(crontab.entries) if mails else {}
     jobs: list[Job] = []
     schedules: list[Planned] = []
     for key, entries in groups.items():
-        job = _job(named[key], key, entries)
+        job = _job(named[key], key, entries, mailed)
         jobs.append(job)
         remarks += [Remark(job.lines[0], f"the pipeline {job.name} has an error: {f.message}", f.suggestion)
                     for f in _errors(job)]  # fmt: skip
@@ -93,16 +96,17 @@ def convert(crontab: Crontab, zone: str, known: Mapping[str, str] | None = None)
             )
             for i, e in enumerate(e for e in entries if e.when)
         ]
-    remarks += _variables(crontab)
+    remarks += _variables(crontab, mailed) if mails else _variables(crontab)
     return Imported(
         tuple(jobs),
         tuple(sorted(_apart(schedules, {job.name for job in jobs}), key=lambda s: s.line)),
         tuple(sorted(dict.fromkeys(remarks), key=lambda r: r.line)),
+        tuple(mailed.values()),
     )
 
 
-def _job(name: str, key: str, entries: list[Entry]) -> Job:
-    job = Job(name, key, tuple(e.line for e in entries), _document(name, key, entries))
+def _job(name: str, key: str, entries: list[Entry], mailed: Mailed) -> Job:
+    job = Job(name, key, tuple(e.line for e in entries), _document(name, key, entries, mailed))
     return replace(job, ok=not _errors(job))
 
 
@@ -124,7 +128,7 @@ def _apart(schedules: list[Planned], pipelines: set[str]) -> list[Planned]:
     return found
 
 
-def _document(name: str, key: str, entries: list[Entry]) -> dict[str, Any]:
+def _document(name: str, key: str, entries: list[Entry], mailed: Mailed) -> dict[str, Any]:
     first = entries[0]
     comment = next((e.comment for e in entries if e.comment), "")
     document: dict[str, Any] = {
@@ -132,8 +136,11 @@ def _document(name: str, key: str, entries: list[Entry]) -> dict[str, Any]:
         "description": comment or f"From a crontab: {first.command}"[:200],
         "labels": {LABEL: key, **({"crontab-user": first.user[:63]} if first.user else {})},
     }
-    if first.mail and _ADDRESS.fullmatch(first.mail):
-        document["owner"] = first.mail
+    told = dict.fromkeys(to for e in entries if (to := addresses(e.mail)))
+    if len(to := addresses(first.mail)) == 1:
+        document["owner"] = to[0]
+    if names := [mailed[to].name for to in told if to in mailed]:
+        document["notify"] = {"failed": names, "recovered": names}
     if environment := {n: v.replace("${", "$${") for n, v in first.environment.items()}:
         document["environment"] = environment
     document["stages"] = {STAGE: {"image": "shell", **_command(first)}}
@@ -166,12 +173,15 @@ def _remarks(entry: Entry) -> Iterator[Remark]:
         yield Remark(entry.line, message, hint)
 
 
-def _variables(crontab: Crontab) -> Iterator[Remark]:
+def _variables(crontab: Crontab, mailed: Mailed | None = None) -> Iterator[Remark]:
     """What becomes of environment lines that are no variables of commands."""
     for line, name in crontab.variables.items():
-        if name == "MAILTO":
+        if name == "MAILTO" and mailed is not None:
+            yield Remark(line, "MAILTO: no output is mailed: its addresses hear of failures, and of what works again",
+                         _mails(mailed))  # fmt: skip
+        elif name == "MAILTO":
             yield Remark(line, "MAILTO: no output is mailed: logs are kept, and an address becomes the owner",
-                         "say whom to tell of failures in the document's `notify`")  # fmt: skip
+                         "with --mail-via URL it hears of failures; or say whom to tell in `notify`")  # fmt: skip
         elif name in ("MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING", "START_HOURS_RANGE"):
             yield Remark(line, f"{name} means nothing here: left out")
         elif name == "RANDOM_DELAY":
@@ -183,3 +193,8 @@ def _variables(crontab: Crontab) -> Iterator[Remark]:
                          "there")  # fmt: skip
         elif name == "PATH":
             yield Remark(line, "PATH is kept: stages look for programs there, of which only /usr and /bin are there")
+
+
+def _mails(mailed: Mailed) -> str:
+    said = "; ".join(f"the channel {channel.name} mails to {', '.join(channel.to)}" for channel in mailed.values())
+    return said or "there is none: a name without @ is a user of the machine"

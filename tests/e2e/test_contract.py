@@ -361,6 +361,21 @@ def test_bash_completes_names_from_the_daemon(khantui: Program, good: str) -> No
     assert "plain,good" in found.stdout
 
 
+def test_whom_a_crontab_mails_has_a_channel(khantui: Program, tmp_path: Path) -> None:
+    (tmp_path / "tab").write_text("MAILTO=ops@example.org\n0 3 1 1 * true mailed\n")
+    secret = "mailto://user:s3cr3t@127.0.0.1:9?from=cron@example.org"  # nobody listens there
+    arguments = ("import", "crontab", "tab", "--dir", "mailed", "--mail-via", secret, "--apply", "-o", "json")
+    done = khantui(*arguments, cwd=tmp_path)
+    assert done.code == 0, done
+    assert "s3cr3t" not in done.out + done.err
+    name = "mail-ops-example-org"
+    assert json.loads(done.out)["channels"] == [{"name": name, "to": ["ops@example.org"], "applied": "created"}]
+    assert name in khantui("channels", "-o", "name").out.split()
+    assert khantui("channels", "test", name).code == 1
+    again = khantui(*arguments, cwd=tmp_path)
+    assert json.loads(again.out)["channels"][0]["applied"] == "kept"
+
+
 def test_a_crontab_goes_in_runs_and_comes_out_again(khantui: Program, tmp_path: Path) -> None:
     (tmp_path / "tab").write_text(
         "WHO=the moon\n# Greets\n30 6 * * mon-fri cat; echo to $WHO%hello\nCRON_TZ=Asia/Tokyo\n@daily ls /nowhere\n"

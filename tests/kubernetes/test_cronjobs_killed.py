@@ -126,7 +126,8 @@ def test_each_tick_makes_one_run_whoever_is_killed(daemon: Daemon, confined: Clu
     ticks = 0
     for view in world.all("/schedules"):
         ticks += hold(view, found[view["name"]], world.away, end)
-    assert ticks > SCHEDULES * (MINUTES - 2)
+    assert ticks >= SCHEDULES * 2 // 3 * (MINUTES - 1)  # of those that always fire
+    assert any(len(found[f"s{n}"]) < MINUTES for n in range(SCHEDULES) if n % 4 == 3)  # and here some are left out
     assert len(world.away) >= 8
     gone = confined.kubectl("wait", "--for=delete", "jobs", "-l", "khantui.dev/schedule", "--timeout=60s", check=False)
     assert "timed out" not in gone

@@ -87,6 +87,32 @@ def test_a_document_says_all_that_the_line_said() -> None:
     }
 
 
+def test_whom_mailto_names_hears_of_failures_if_that_is_asked_for() -> None:
+    text = 'MAILTO="ops@example.org, Dev@example.org"\n@daily a\nMAILTO=root\n@daily b\nMAILTO=\n@daily c\n'
+    assert all("notify" not in job.document for job in convert(parse(text), "UTC").jobs)
+    found = convert(parse(text), "UTC", mails=True)
+    (channel,) = found.channels
+    assert (channel.name, channel.to) == (
+        "mail-ops-example-org-dev-example-org", ("ops@example.org", "Dev@example.org")
+    )  # fmt: skip
+    assert channel.url("mailtos://u:p@h") == "mailtos://u:p@h?to=ops@example.org,Dev@example.org"
+    assert channel.url("mailto://h?from=x").startswith("mailto://h?from=x&to=")
+    a, b, c = found.jobs
+    assert a.document["notify"] == {"failed": [channel.name], "recovered": [channel.name]}
+    assert "owner" not in a.document  # it has one only
+    assert "notify" not in b.document
+    assert "notify" not in c.document
+    assert all(job.ok for job in found.jobs)
+    hints = [r.hint for r in found.remarks if r.message.startswith("MAILTO")]
+    assert "the channel mail-ops-example-org-dev-example-org mails to ops@example.org, Dev@example.org" in hints
+
+
+def test_channels_of_addresses_alike_have_names_of_their_own() -> None:
+    text = "MAILTO=a.b@example.org\n@daily a\nMAILTO=a-b@example.org\n@daily b\n"
+    found = convert(parse(text), "UTC", mails=True)
+    assert [c.name for c in found.channels] == ["mail-a-b-example-org", "mail-a-b-example-org-2"]
+
+
 @pytest.mark.parametrize("stdin", ["one%two", "END%it's", "$HOME `x` \\\\%END_"])
 def test_standard_input_arrives_as_cron_gives_it(stdin: str) -> None:
     (job,) = imported(f'SHELL=/bin/bash\n@daily cat; echo "don\'t"%{stdin}\n').jobs
