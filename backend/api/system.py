@@ -142,7 +142,9 @@ async def metrics(call: Call) -> Response:
         shown.active.set(await _count(call, keys.ACTIVE))
         for state in (RunState.QUEUED, RunState.RUNNING):
             shown.runs.labels(state).set(await _count(call, keys.by_state(state)))
-        shown.channels_failing.set(len([name async for name, found in deliveries(services.store) if found.error]))
+        told = {name: found async for name, found in deliveries(services.store)}
+        shown.channels_failing.set(sum(bool(found.error) for found in told.values()))
+        shown.told({name: (found.sent, found.failed, found.dropped) for name, found in told.items()})
     except StoreError:
         shown.store_bytes.set(float("nan"))  # the scrape itself still works
     return Response(shown.text(), media_type="text/plain; version=0.0.4")

@@ -25,7 +25,7 @@ from backend.store.base import Batch, Condition, Delete, Put, Store
 from backend.store.catalogue import Catalogue, Loaded
 from backend.store.codec import decode, encode
 from backend.store.feed import Feed, Lost
-from backend.store.good import good_runs
+from backend.store.good import good_runs, note_good
 from backend.store.records import create_run
 from backend.zones import zone_of
 
@@ -62,6 +62,7 @@ class Backfills:
                 await self._clock.sleep_until(self._clock.now() + _PAUSE)
 
     async def _follow(self) -> None:
+        await note_good(self._store, self._fence)
         with self._feed.subscribe(keys.BACKFILLS, keys.RUNS) as changes:
             for identifier in tuple(self._known):
                 self._forget(identifier)

@@ -57,7 +57,9 @@ def tried(
         done = replace(_done(delivery, now), sent=delivery.sent + 1, error="", error_at=None)
         return replace(done, channel=channel)
     began = delivery.began or now
-    failed = replace(delivery, error=error, error_at=now, channel=channel, tries=delivery.tries + 1)
+    failed = replace(
+        delivery, error=error, error_at=now, channel=channel, tries=delivery.tries + 1, failed=delivery.failed + 1
+    )
     if now - began >= PATIENCE:
         return replace(_done(failed, now), dropped=delivery.dropped + items)
     pause = min(FIRST_PAUSE * 2 ** min(delivery.tries, 16), LONGEST_PAUSE)

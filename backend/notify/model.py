@@ -88,6 +88,7 @@ class Delivery(Struct, frozen=True, omit_defaults=True):
     channel: int = 0  # revision of the channel that it was last tried with
     last_sent: datetime | None = None
     sent: int = 0  # messages
+    failed: int = 0  # tries that failed, of whatever message
     dropped: int = 0  # what was given up, and never told
     error: str = ""  # what the service said when it last failed, until it works again
     error_at: datetime | None = None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from backend.run.state import Run, RunState
 from backend.store import keys
-from backend.store.base import Store
-from backend.store.codec import decode
+from backend.store.base import Condition, KeyValue, Put, Store
+from backend.store.codec import decode, encode
+
+_TOGETHER = 50  # runs that are noted in one transaction
 
 
 async def good_runs(
@@ -32,3 +35,24 @@ async def good_runs(
         if not page.more:
             return found
         start = page.items[-1].key + "\0"
+
+
+async def note_good(store: Store, fence: Callable[[], list[Condition]]) -> None:
+    """Once in the life of a store: note the runs that had succeeded before such were noted."""
+    if await store.get(keys.GOOD_NOTED) is not None:
+        return
+    async for page in store.scan(keys.RUNS):
+        good = [kv for kv in page.items if decode(kv.value, Run).state is RunState.SUCCEEDED]
+        for start in range(0, len(good), _TOGETHER):
+            some = good[start : start + _TOGETHER]
+            if not await _note(store, some, fence):
+                for each in some:  # one that has changed meanwhile was noted with that
+                    await _note(store, [each], fence)
+    await store.commit(fence(), [Put(keys.GOOD_NOTED, b"")])
+
+
+async def _note(store: Store, items: Sequence[KeyValue], fence: Callable[[], list[Condition]]) -> bool:
+    runs = [decode(kv.value, Run) for kv in items]
+    held = [Condition(kv.key, modified=kv.modified) for kv in items]
+    puts = [Put(keys.good(run.pipeline, run.logical_time, run.id), encode(run.parameters)) for run in runs]
+    return await store.commit([*fence(), *held], list(puts)) is not None

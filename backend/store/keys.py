@@ -1,6 +1,7 @@
 """Every key there is. No other module joins them.
 
 leader                                   who leads, leased
+good-noted                               there is one once good/ has the runs from before it was kept
 instance                                 a word that tells what this Khantui makes elsewhere from what others make
 pipelines/<name>                         a pipeline's head: its current version and what lists show
 versions/<name>/<00000012>               one version of it: the document as it was applied
@@ -49,6 +50,7 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")  # of a pipeline, a schedule, and wh
 
 LEADER = "leader"
 INSTANCE = "instance"
+GOOD_NOTED = "good-noted"
 PIPELINES = "pipelines/"
 RUNS = "runs/"
 ACTIVE = "active/"

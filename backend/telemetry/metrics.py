@@ -22,7 +22,9 @@ class Metrics:
         registry = self.registry = CollectorRegistry()
         self._pipelines: set[str] = set()
         self._numbers = _Numbers()
+        self._messages = _Messages()
         registry.register(self._numbers)
+        registry.register(self._messages)
         ProcessCollector(registry=registry)
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -111,9 +113,29 @@ class Metrics:
         for (verb, resource), count in requests.items():
             self.cluster_requests.labels(verb, resource).set(count)
 
+    def told(self, counts: Mapping[str, tuple[int, int, int]]) -> None:
+        """So often each channel sent a message, failed at that, and gave up what it had to tell. The store counts."""
+        self._messages.counts = counts
+
     def text(self) -> bytes:
         """In Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+class _Messages(Collector):
+    """What channels have told, as the store has it: the same whichever daemon is asked."""
+
+    def __init__(self) -> None:
+        self.counts: Mapping[str, tuple[int, int, int]] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        found = CounterMetricFamily(
+            "khantui_channel_messages", "Messages of a channel, by what became of them", labels=["channel", "outcome"]
+        )
+        for channel, counts in self.counts.items():
+            for outcome, count in zip(("sent", "failed", "given up"), counts, strict=True):
+                found.add_metric([channel, outcome], count)
+        yield found
 
 
 class _Numbers(Collector):

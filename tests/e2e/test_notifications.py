@@ -152,6 +152,7 @@ def test_what_a_dead_service_missed_is_told_together_when_it_is_back(
     ready = daemon.http.get("http://khantui/readyz")
     assert ready.status_code == 200
     assert ready.json()["channels_failing"] == ["oncall"]
+    assert "khantui_channels_failing 1.0" in daemon.http.get("http://khantui/metrics").text
     tested = daemon.http.post("/channels/oncall/test").json()
     assert not tested["good"]
     assert "500" in tested["answers"][0]["said"]
@@ -159,6 +160,10 @@ def test_what_a_dead_service_missed_is_told_together_when_it_is_back(
     channel(daemon, service.url, every=1)  # a channel that is changed is tried at once
     service.until(lambda: len(service.messages) >= 2)
     assert quiet(daemon)["sent"] == 2
+    metrics = daemon.http.get("http://khantui/metrics").text
+    assert 'khantui_channel_messages_total{channel="oncall",outcome="sent"} 2.0' in metrics
+    assert 'khantui_channel_messages_total{channel="oncall",outcome="failed"} 0.0' not in metrics
+    assert "khantui_channels_failing 0.0" in metrics
     assert service.titles[0] == "one failed"
     assert service.titles[1] == "2 pipelines fail: two, three"
 

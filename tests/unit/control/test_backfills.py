@@ -177,6 +177,21 @@ async def test_what_is_good_already_is_left_out(scene: Filling) -> None:
     assert (await scene.backfill()).skipped == 2
 
 
+async def test_what_was_good_before_such_was_noted_is_left_out_too(scene: Filling) -> None:
+    for day in range(DAYS - 1):
+        await good(scene, day)
+    await scene.store.commit([], [Delete("good/", prefix=True)])
+    await scene.fill()
+    await scene.to_its_end()
+    backfill = await scene.backfill()
+    assert (backfill.skipped, backfill.succeeded) == (DAYS - 1, 1)
+    await scene.store.commit([], [Delete(keys.good("p", NOON - timedelta(days=DAYS)), prefix=True)])
+    async with scene.watching(Backfills):  # it is done once
+        await scene.settle()
+    page = await scene.store.page("good/", keys.after("good/"), count_only=True)
+    assert page.count == DAYS - 1
+
+
 async def test_good_with_other_parameters_is_not_good(scene: Filling) -> None:
     await good(scene, 0, region="us")
     await good(scene, 1, region="eu")

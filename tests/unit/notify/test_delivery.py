@@ -54,7 +54,9 @@ def test_a_message_that_arrived_is_done_with() -> None:
 
 def test_pauses_grow_and_a_message_is_given_up_after_an_hour() -> None:
     delivery, now, pauses = begun(FRESH, 9, NOW), NOW, []
+    tries = 0
     while delivery.sending:
+        tries += 1
         delivery = tried(delivery, ["good"], "bad: no", now, items=3, channel=2)
         if delivery.next_try:
             assert delivery.delivered == ("good",)  # it is not told twice for another's sake
@@ -64,4 +66,5 @@ def test_pauses_grow_and_a_message_is_given_up_after_an_hour() -> None:
     assert max(pauses) == 300
     assert now - NOW < PATIENCE + timedelta(minutes=5)
     assert (delivery.through, delivery.dropped, delivery.sent, delivery.error) == (9, 3, 0, "bad: no")
+    assert delivery.failed == tries
     assert tried(begun(delivery, 12, now), [], "", now, items=1, channel=2).error == ""
