@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from itertools import islice
 from statistics import fmean
 
 from starlette.responses import Response
@@ -28,6 +27,7 @@ LOOKED_UP = 500  # pipelines that are none of theirs, whose own newest runs are 
 LATELY = 10  # good runs of a pipeline that count
 NAMED = 100
 _READ = 1000  # keys at a time
+_AT_ONCE = 50  # pipelines that are looked up side by side
 _QUERY = {
     "from": "the moment from which on (now)",
     "hours": "how many (24; 168 at most)",
@@ -104,8 +104,9 @@ async def _usual(store: Store, pipelines: set[str]) -> dict[str, Usual]:
             break
         start = f"{found.items[-1].key}\0"
     if seen >= NEWEST:
-        for name in islice(sorted(pipelines - took.keys()), LOOKED_UP):
-            await _look_up(store, name, took)
+        unseen = sorted(pipelines - took.keys())[:LOOKED_UP]
+        for start_at in range(0, len(unseen), _AT_ONCE):
+            await asyncio.gather(*(_look_up(store, name, took) for name in unseen[start_at : start_at + _AT_ONCE]))
     return {
         name: Usual(fmean(took[name]) if name in took else None, widths.get(name, 1))
         for name in pipelines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import accumulate, islice
@@ -11,9 +11,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.schedule.check import cause_of
-from backend.schedule.dates import days_off
+from backend.schedule.dates import days_off, entries_off
 from backend.schedule.model import Schedule
-from backend.schedule.moments import delay, since_last
+from backend.schedule.moments import delay, steady, until
 from backend.schedule.preview import opens
 from backend.zones import zone_of
 
@@ -26,6 +26,7 @@ ROOM = 12  # minutes with room that are named
 BUSIEST = 10  # minutes
 NAMED = 100  # schedules that a slot, or a crowded minute, names
 _MINUTE = timedelta(minutes=1)
+Memo = dict[tuple[object, ...], tuple[list[datetime], bool]]  # the ticks of schedules that are alike
 
 
 class Usual(Struct, frozen=True):
@@ -35,7 +36,7 @@ class Usual(Struct, frozen=True):
     width: int = 1
 
 
-class Start(Struct, frozen=True):
+class Start(Struct, frozen=True, gc=False):  # there may be very many
     """A run that will start. `logical` is the firing's moment, which what follows inherits."""
 
     schedule: str
@@ -86,45 +87,80 @@ def forecast(
     now: datetime,
 ) -> Forecast:
     """What schedules do from `begin` to before `end`, if runs go as usual."""
+    causes = {cause_of(cause) for schedule in schedules for cause in schedule.after}
+    load = Load(begin, end)
+    memo: Memo = {}
     starts: list[Start] = []
+    alike: dict[tuple[int, float | None, int], tuple[list[datetime], list[str]]] = {}
+    started: dict[str, str] = {}
     cut: list[str] = []
     for schedule in schedules:
-        if len(starts) >= MOST_IN_ALL:
+        if load.starts + len(starts) >= MOST_IN_ALL:
             cut.append(schedule.name)
             continue
-        found, more = by_clock(schedule, usual.get(schedule.pipeline, Usual()), begin, end, now)
-        starts += found
+        like = usual.get(schedule.pipeline, Usual())
+        if schedule.overlap or schedule.jitter or schedule.kind == "after" or schedule.pipeline in causes:
+            found, more = by_clock(schedule, like, begin, end, now, memo)
+            starts += found
+        else:  # nothing about one of its runs depends on another: it is one with all that fire then, and take as long
+            ticks, more = _ticks(schedule, begin, end, now, memo)
+            if ticks:
+                started[schedule.name] = schedule.pipeline
+                alike.setdefault((id(ticks), like.seconds, like.width), (ticks, []))[1].append(schedule.name)
+                load.starts += len(ticks)
         cut += [schedule.name] * more
     after = following(schedules, starts, usual, end, now)
-    starts += after
-    started = {start.schedule: start.pipeline for start in starts}
-    return replace(summed(starts, begin, end, slot), estimated=len(after), started=started, cut=tuple(cut))
+    for (_, seconds, width), (ticks, names) in alike.items():
+        load.add(ticks, _took(Usual(seconds)), max(width, 1), names)
+    for start in (*starts, *after):
+        started[start.schedule] = start.pipeline
+        load.add((start.at,), start.ends - start.at, start.stages, (start.schedule,))
+    load.starts += len(starts) + len(after)
+    return replace(load.summed(slot), estimated=len(after), started=started, cut=tuple(cut))
 
 
 def by_clock(
-    schedule: Schedule, usual: Usual, begin: datetime, end: datetime, now: datetime
+    schedule: Schedule, usual: Usual, begin: datetime, end: datetime, now: datetime, memo: Memo
 ) -> tuple[list[Start], bool]:
-    """What a schedule that goes by the clock starts after `begin` and before `end`; and whether that is not all."""
-    since = opens(schedule, now) if schedule.kind != "after" else None
-    if since is None:
-        return [], False
-    since = max(since, begin - timedelta(microseconds=1))
+    """What a schedule that goes by the clock starts after `begin` and before `end`; and whether that is not all.
+
+    `memo` has the ticks of others like it: many schedules fire at the same times.
+    """
     found: list[Start] = []
-    free = begin
-    for tick in islice(since_last(schedule, since), MOST + 1):
-        if tick >= end:
-            return found, False
-        at = tick + delay(schedule, tick)
+    free, took, width = begin, _took(usual), max(usual.width, 1)
+    ticks, more = _ticks(schedule, begin, end, now, memo)
+    for tick in ticks:
+        at = tick + delay(schedule, tick) if schedule.jitter else tick
         if schedule.overlap == "skip" and at < free:
             continue
         at = max(at, free) if schedule.overlap == "queue" else at
-        start = _start(schedule, usual, at, tick)
+        start = Start(schedule.name, schedule.pipeline, at, at + took, tick, width)
         if schedule.overlap == "replace" and found and found[-1].ends > at:
             found[-1] = replace(found[-1], ends=at)
         free = start.ends
         if at < end:
             found.append(start)
-    return found[:MOST], len(found) >= MOST
+    return found, more
+
+
+def _ticks(
+    schedule: Schedule, begin: datetime, end: datetime, now: datetime, memo: Memo
+) -> tuple[list[datetime], bool]:
+    """Its ticks by the clock before `end`, the first `MOST` of them; and whether there are more."""
+    since = opens(schedule, now) if schedule.kind != "after" else None
+    if since is None:
+        return [], False
+    since = max(since, begin - timedelta(microseconds=1))
+    last = schedule.last_tick
+    shared = schedule.kind == "cron" and (last is None or last >= since or steady(schedule, last, since))
+    key = (schedule.cron, schedule.zone, schedule.start, schedule.end, entries_off(schedule), since)
+    if shared and key in memo:
+        return memo[key]
+    ticks = until(schedule, since, end, MOST + 1)
+    found = ticks[:MOST], len(ticks) > MOST
+    if shared:
+        memo[key] = found
+    return found
 
 
 def following(
@@ -141,42 +177,56 @@ def following(
             continue
         causes = [sorted(runs[name], key=lambda s: s.ends) for name in dict.fromkeys(map(cause_of, schedule.after))]
         own: list[Start] = []
+        like = usual.get(schedule.pipeline, Usual())
+        took, width = _took(like), max(like.width, 1)
         for ends, logical in _met(schedule, causes):
             if since <= ends < end and _wanted(schedule, logical) and len(own) < MOST:
                 at = ends + delay(schedule, logical)
-                own.append(_start(schedule, usual.get(schedule.pipeline, Usual()), at, logical, estimated=True))
+                own.append(Start(schedule.name, schedule.pipeline, at, at + took, logical, width, estimated=True))
         runs[schedule.pipeline] += own
         found += own
     return [start for start in found if start.at < end]
 
 
-def summed(starts: Sequence[Start], begin: datetime, end: datetime, slot: timedelta) -> Forecast:
-    """The load, slot by slot. What is active within the same minute counts as active at once."""
-    size = max(1, -((begin - end) // _MINUTE))
-    per_minute: list[list[str]] = [[] for _ in range(size)]
-    runs, stages = [0] * (size + 1), [0] * (size + 1)
-    for start in starts:
-        first, last = (min(max((moment - begin) // _MINUTE, 0), size - 1) for moment in (start.at, start.ends))
-        per_minute[first].append(start.schedule)
-        runs[first] += 1
-        runs[last + 1] -= 1
-        stages[first] += start.stages
-        stages[last + 1] -= start.stages
-    runs, stages = list(accumulate(runs)), list(accumulate(stages))
-    step = max(1, slot // _MINUTE)
-    slots = []
-    for at in range(0, size, step):
-        until = min(at + step, size)
-        names = [name for minute in per_minute[at:until] for name in minute]
-        slots.append(
-            Slot(begin + at * _MINUTE, len(names), max(runs[at:until]), max(stages[at:until]), _counted(names))
-        )
-    return Forecast(tuple(slots), tuple(_crowds(per_minute, stages, begin)), len(starts))
+class Load:
+    """What is active when, minute by minute. What is active within the same minute counts as active at once."""
+
+    def __init__(self, begin: datetime, end: datetime) -> None:
+        self.starts = 0
+        self._begin = begin
+        self._size = max(1, -((begin - end) // _MINUTE))
+        self._names: list[list[str]] = [[] for _ in range(self._size)]  # of schedules that start something
+        self._runs, self._stages = [0] * (self._size + 1), [0] * (self._size + 1)  # more, or fewer, than before
+
+    def add(self, moments: Iterable[datetime], took: timedelta, stages: int, names: Sequence[str]) -> None:
+        """At each of these moments a run of each of these schedules."""
+        begin, last_minute, span, count = self._begin, self._size - 1, took.total_seconds(), len(names)
+        per_minute, runs, active = self._names, self._runs, self._stages
+        for at in moments:
+            second = (at - begin).total_seconds()
+            first = min(max(int(second // 60), 0), last_minute)
+            after = min(max(int((second + span) // 60), first), last_minute) + 1
+            per_minute[first] += names
+            runs[first] += count
+            runs[after] -= count
+            active[first] += stages * count
+            active[after] -= stages * count
+
+    def summed(self, slot: timedelta) -> Forecast:
+        """All of it, slot by slot, and what is most crowded."""
+        runs, stages = list(accumulate(self._runs)), list(accumulate(self._stages))
+        step = max(1, slot // _MINUTE)
+        slots = []
+        for at in range(0, self._size, step):
+            until = min(at + step, self._size)
+            names = [name for minute in self._names[at:until] for name in minute]
+            begin = self._begin + at * _MINUTE
+            slots.append(Slot(begin, len(names), max(runs[at:until]), max(stages[at:until]), _counted(names)))
+        return Forecast(tuple(slots), tuple(_crowds(self._names, stages, self._begin)), self.starts)
 
 
-def _start(schedule: Schedule, usual: Usual, at: datetime, logical: datetime, *, estimated: bool = False) -> Start:
-    took = timedelta(seconds=GUESS if usual.seconds is None else usual.seconds)
-    return Start(schedule.name, schedule.pipeline, at, at + took, logical, max(usual.width, 1), estimated)
+def _took(usual: Usual) -> timedelta:
+    return timedelta(seconds=GUESS if usual.seconds is None else usual.seconds)
 
 
 def _met(schedule: Schedule, causes: Sequence[Sequence[Start]]) -> Iterator[tuple[datetime, datetime]]:
@@ -223,11 +273,7 @@ def _in_order(schedules: Sequence[Schedule]) -> Iterator[Schedule]:
 
 
 def _counted(names: Sequence[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for name in names:
-        if name in found or len(found) < NAMED:
-            found[name] = found.get(name, 0) + 1
-    return found
+    return dict(islice(Counter(names).items(), NAMED))
 
 
 def _crowds(per_minute: Sequence[Sequence[str]], stages: Sequence[int], begin: datetime) -> Iterator[Crowd]:

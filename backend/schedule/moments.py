@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import islice, takewhile
 
 from backend.schedule.cron import parse_cron
 from backend.schedule.dates import days_off
 from backend.schedule.model import Schedule
-from backend.schedule.times import following
+from backend.schedule.times import following, plainly
 from backend.zones import quiet, zone_of
 
 _NEAR = timedelta(days=2)
@@ -48,6 +49,24 @@ def since_last(schedule: Schedule, after: datetime) -> Iterator[datetime]:
     near = last is not None and last < after and after - last < _LONG and not steady(schedule, last, after)
     begin = last if last is not None and near else after
     return (moment for moment in upcoming(schedule, begin) if moment > after)
+
+
+def until(schedule: Schedule, after: datetime, end: datetime, most: int) -> list[datetime]:
+    """What `since_last` has before `end` (UTC, at most weeks away), the first `most`: faster, for many schedules."""
+    if schedule.kind == "cron":
+        last = schedule.last_tick
+        since = min(last, after) if last is not None and after - last < _LONG else after
+        zone = zone_of(schedule.zone)
+        begin = max(after, schedule.start - timedelta(microseconds=1)) if schedule.start is not None else after
+        found = plainly([parse_cron(e) for e in schedule.cron], zone, since, begin.astimezone(UTC), end)
+        if found is not None:
+            if schedule.end is not None:
+                found = [moment for moment in found if moment <= schedule.end]
+            if schedule.skip or schedule.calendars:
+                skipped = days_off(schedule)
+                found = [moment for moment in found if moment.astimezone(zone).date() not in skipped]
+            return found[:most]
+    return list(takewhile(lambda moment: moment < end, islice(since_last(schedule, after), most)))
 
 
 def steady(schedule: Schedule, begin: datetime, end: datetime) -> bool:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from heapq import merge
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from backend.schedule.cron import Cron
@@ -29,6 +31,9 @@ def next_after(crons: Sequence[Cron], zone: ZoneInfo, moment: datetime) -> datet
 
 def following(crons: Sequence[Cron], zone: ZoneInfo, after: datetime) -> Iterator[datetime]:
     """All instants after `after` (aware) at which any of `crons` fires, in UTC, strictly increasing."""
+    if len(crons) == 1:
+        yield from _chain(crons[0], zone, after)
+        return
     newest = None
     for moment in merge(*(_chain(cron, zone, after) for cron in crons)):
         if moment != newest:
@@ -48,11 +53,63 @@ def between(
     return found
 
 
+def plainly(
+    crons: Sequence[Cron], zone: ZoneInfo, since: datetime, after: datetime, end: datetime
+) -> list[datetime] | None:
+    """The same after `after` and before `end`, counted on from `since` (UTC), by arithmetic alone.
+
+    None where clocks change too near for that.
+    """
+    if not all(quiet(zone, since - _around(cron), end + _AROUND) for cron in crons):
+        return None
+    wall = after.astimezone(zone)
+    midnight = after - timedelta(
+        hours=wall.hour, minutes=wall.minute, seconds=wall.second, microseconds=wall.microsecond
+    )
+    day, found = wall.date(), []
+    while midnight < end:
+        for cron in crons:
+            if cron.on(day):
+                times = _times_of_day(cron.hours, cron.minutes, cron.seconds)
+                found += [at for seconds in times if after < (at := midnight + timedelta(seconds=seconds)) < end]
+        midnight += _DAY
+        day += _DAY
+    return found if len(crons) == 1 else sorted(set(found))
+
+
 def _chain(cron: Cron, zone: ZoneInfo, moment: datetime) -> Iterator[datetime]:
     found = _next(cron, zone, moment)
     while found is not None:
         yield found
-        found = _next(cron, zone, found)
+        last = found
+        for last in _rest_of_day(cron, zone, found):
+            yield last
+        found = _next(cron, zone, last)
+
+
+def _rest_of_day(cron: Cron, zone: ZoneInfo, moment: datetime) -> Iterator[datetime]:
+    """Firings after one of them (UTC) on the same day of the zone, all at once: none where clocks change nearby."""
+    if len(cron.hours) == len(cron.minutes) == len(cron.seconds) == 1 or not quiet(
+        zone, moment - _around(cron), moment + _DAY + _AROUND
+    ):
+        return
+    wall = moment.astimezone(zone)
+    if not cron.on(wall.date()):  # the walk over a change of the clocks came here
+        return
+    now = wall.hour * 3600 + wall.minute * 60 + wall.second
+    times = _times_of_day(cron.hours, cron.minutes, cron.seconds)
+    for at in islice(times, bisect_right(times, now), None):
+        yield moment + timedelta(seconds=at - now)
+
+
+@lru_cache(maxsize=1024)
+def _times_of_day(hours: tuple[int, ...], minutes: tuple[int, ...], seconds: tuple[int, ...]) -> tuple[int, ...]:
+    """In seconds from midnight, where no clock changes."""
+    return tuple(h * 3600 + m * 60 + s for h in hours for m in minutes for s in seconds)
+
+
+def _around(cron: Cron) -> timedelta:
+    return _AROUND if len(cron.months) == 12 else _MONTH
 
 
 def _next(cron: Cron, zone: ZoneInfo, moment: datetime) -> datetime | None:
@@ -72,7 +129,7 @@ def _undisturbed(cron: Cron, zone: ZoneInfo, moment: datetime, found: datetime) 
     """Whether no change of the clocks is in the way from `moment` to `found`: near to one of them, or such that
     midnights in between, over which the walk goes, are not like others.
     """
-    around = _AROUND if len(cron.months) == 12 else _MONTH
+    around = _around(cron)
     if quiet(zone, moment - around, found + _AROUND):
         return True
     return (

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.schedule.forecast import MOST, Start, Usual, by_clock, following, forecast, summed
+from backend.schedule.forecast import MOST, Forecast, Load, Start, Usual, by_clock, following, forecast
 from backend.schedule.model import Schedule
+from backend.schedule.moments import since_last, until
 
 MIDNIGHT = datetime(2026, 11, 25, tzinfo=UTC)
 DAY = MIDNIGHT + timedelta(days=1)
@@ -24,7 +26,15 @@ def schedule(name: str, **given: Any) -> Schedule:
 
 
 def clocked(one: Schedule, seconds: float | None = 60, width: int = 1) -> list[Start]:
-    return by_clock(one, Usual(seconds, width), MIDNIGHT, DAY, BEFORE)[0]
+    return by_clock(one, Usual(seconds, width), MIDNIGHT, DAY, BEFORE, {})[0]
+
+
+def summed(starts: list[Start], begin: datetime, end: datetime, slot: timedelta) -> Forecast:
+    load = Load(begin, end)
+    for start in starts:
+        load.add((start.at,), start.ends - start.at, start.stages, (start.schedule,))
+    load.starts = len(starts)
+    return load.summed(slot)
 
 
 def hours(starts: list[Start]) -> list[str]:
@@ -76,7 +86,7 @@ def test_a_jitter_is_in_it() -> None:
 
 
 def test_of_what_fires_all_the_time_a_part_is_counted() -> None:
-    starts, more = by_clock(schedule("a", every=10), Usual(1), MIDNIGHT, DAY, BEFORE)
+    starts, more = by_clock(schedule("a", every=10), Usual(1), MIDNIGHT, DAY, BEFORE, {})
     assert (len(starts), more) == (MOST, True)
 
 
@@ -84,7 +94,7 @@ USUAL = {"a": Usual(3600), "b": Usual(1800), "c": Usual(60, 3)}
 
 
 def follow(*schedules: Schedule) -> list[str]:
-    starts = [s for one in schedules for s in by_clock(one, USUAL[one.pipeline], MIDNIGHT, DAY, BEFORE)[0]]
+    starts = [s for one in schedules for s in by_clock(one, USUAL[one.pipeline], MIDNIGHT, DAY, BEFORE, {})[0]]
     found = following(schedules, starts, USUAL, DAY, BEFORE)
     assert all(s.estimated for s in found)
     return hours(found)
@@ -175,3 +185,48 @@ def test_sums_hold_whatever_starts(starts: list[Start], minutes: int) -> None:
     for crowd in found.busiest:
         assert crowd.starts >= 3
         assert all(abs(minute - crowd.at) <= 30 * MINUTE and minute != crowd.at for minute in crowd.room)
+
+
+def test_schedules_that_are_alike_are_counted_each() -> None:
+    """Those that share their times are summed up at once: the same comes of it as of each by itself."""
+    many = [schedule(f"a{n}", cron=("*/20 * * * *",), zone=("UTC", "Asia/Kathmandu")[n % 2]) for n in range(10)]
+    usual = {one.pipeline: Usual(600.0 + 600 * (n % 3), 1 + n % 2) for n, one in enumerate(many)}
+    together = forecast(many, usual, MIDNIGHT, DAY, 15 * MINUTE, BEFORE)
+    each = [s for one in many for s in by_clock(one, usual[one.pipeline], MIDNIGHT, DAY, BEFORE, {})[0]]
+    apart = summed(each, MIDNIGHT, DAY, 15 * MINUTE)
+    assert together.starts == apart.starts == 720
+    for one, other in zip(together.slots, apart.slots, strict=True):
+        assert (one.runs, one.stages, one.starts, one.schedules) == (
+            other.runs, other.stages, other.starts, other.schedules
+        )  # fmt: skip
+    assert together.started == {one.name: one.pipeline for one in many}
+
+
+ZONES = ("UTC", "Europe/Berlin", "America/Santiago", "Australia/Lord_Howe", "Africa/Cairo", "Pacific/Apia")
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    expressions=st.lists(
+        st.sampled_from(
+            ["30 2 * * *", "*/15 * * * *", "0 0 * * MON", "0 0 31 * *", "0 5 1 */2 *", "0 1,2,3 29 2 *", "* 0 * * FRI",
+             "0 12 * * * 0,30"]
+        ),
+        min_size=1, max_size=2, unique=True,
+    ),
+    zone=st.sampled_from(ZONES),
+    after=st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31)),
+    last=st.none() | st.timedeltas(timedelta(), timedelta(days=40)),
+    days=st.integers(1, 8),
+    limits=st.booleans(),
+)  # fmt: skip
+def test_many_ticks_at_once_are_those_that_come_one_by_one(
+    expressions: list[str], zone: str, after: datetime, last: timedelta | None, days: int, limits: bool
+) -> None:
+    after = after.replace(tzinfo=UTC)
+    more: dict[str, Any] = {"start": after + timedelta(hours=5), "end": after + timedelta(hours=60)} if limits else {}
+    last_tick = after - last if last is not None else None
+    one = schedule("a", cron=tuple(expressions), zone=zone, last_tick=last_tick, skip=("2026-12-25",), **more)
+    end = after + timedelta(days=days)
+    slowly = [moment for moment in islice(since_last(one, after), 2000) if moment < end]
+    assert until(one, after, end, 2000) == slowly
