@@ -12,6 +12,7 @@ import configparser
 import contextlib
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 NAMES = ("shell", "python", "duckdb", "stager", "daemon", "etcd", "r", "bigquery", "dataflow")  # most needed first
+BASES = {"base": "base", "base-python": "python", "base-build": "build"}  # what these are made from -> where to stop
 OWN = {
     "daemon": ("--extra", "otlp"),
     "stager": ("--only-group", "stager"),
@@ -47,14 +49,14 @@ def main() -> int:
     load = _loader(engine, given.load)
     with tempfile.TemporaryDirectory(prefix="khantui-images-") as folder:
         secrets = _secrets(Path(folder))
-        for name in given.names:
-            reference = f"{given.registry}/khantui-{name}:{given.version}"
+        for name in (*BASES, *given.names):
             began = time.monotonic()
+            reference = _reference(name, given)
             with _context(name) as context:
-                _run(_build(engine, name, reference, context, given, secrets))
+                _run(_build(engine, name, context, given, secrets))
             if given.push:
                 _run([engine, "push", reference])
-            if load:
+            if load and name not in BASES:
                 _run([*load, reference])
             digest, size = _facts(engine, reference)
             took = time.monotonic() - began
@@ -96,12 +98,22 @@ def _run(argv: Sequence[str]) -> None:
         sys.exit(code)
 
 
-def _build(
-    engine: str, name: str, reference: str, context: Path, given: argparse.Namespace, secrets: dict[str, Path]
-) -> list[str]:
+def _reference(name: str, given: argparse.Namespace) -> str:
+    return f"{given.registry}/khantui-{name}:{given.version}"
+
+
+def _build(engine: str, name: str, context: Path, given: argparse.Namespace, secrets: dict[str, Path]) -> list[str]:
     """The engine's command line that builds an image."""
-    argv = [engine, "build", *shlex.split(given.flags), "--tag", reference, "--build-arg", f"BASE={given.base}"]
-    argv += ["--build-arg", f"DAEMON={given.registry}/khantui-daemon:{given.version}"]
+    argv = [engine, "build", *shlex.split(given.flags), "--tag", _reference(name, given)]
+    if name in BASES:
+        made_from = {"BASE": given.base}
+        argv += ["--target", BASES[name]]
+    else:
+        made_from = {"BASE": "base", "PYTHON": "base-python", "BUILD": "base-build", "DAEMON": "daemon"}
+        made_from = {argument: _reference(image, given) for argument, image in made_from.items()}
+    dockerfile = HERE / ("base" if name in BASES else name) / "Dockerfile"
+    asked = re.findall(r"^ARG (\w+)", dockerfile.read_text(), re.MULTILINE)
+    argv += [word for argument in asked for word in ("--build-arg", f"{argument}={made_from[argument]}")]
     for proxy in PROXIES:  # arguments that both engines know, and keep out of the image's history
         if os.environ.get(proxy):
             argv += ["--build-arg", proxy]
@@ -117,7 +129,7 @@ def _build(
     }
     for key, value in labels.items():
         argv += ["--label", f"{key}={value}"]
-    return [*argv, "--file", str(HERE / name / "Dockerfile"), str(context)]
+    return [*argv, "--file", str(dockerfile), str(context)]
 
 
 @contextlib.contextmanager
@@ -132,7 +144,7 @@ def _context(name: str) -> Iterator[Path]:
             yield Path(folder)
         return
     if name not in OWN:
-        yield HERE / name
+        yield HERE / ("base" if name in BASES else name)
         return
     uv = shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv")
     with tempfile.TemporaryDirectory(prefix="khantui-context-") as folder:

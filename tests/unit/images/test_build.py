@@ -83,10 +83,18 @@ def test_what_the_network_needs_is_handed_over_as_secrets(
     assert 'CAInfo "/run/secrets/certificates"' in apt
     assert "proxy.example" in apt
     given = type("Given", (), {"flags": "--network host", "base": "debian:12", "version": "1", "registry": "r"})
-    argv = build._build("podman", "shell", "r/khantui-shell:1", tmp_path, given, secrets)
+    argv = build._build("podman", "shell", tmp_path, given, secrets)
     assert argv[:4] == ["podman", "build", "--network", "host"]
+    assert argv[argv.index("--build-arg") + 1] == "BASE=r/khantui-base:1"
     assert f"id=pip,src={secrets['pip']}" in argv
     assert not [word for word in argv if "example" in word]
+
+
+def test_bases_are_made_from_what_is_named(build: ModuleType, tmp_path: Path) -> None:
+    given = type("Given", (), {"flags": "", "base": "mirror.example/debian:12", "version": "1", "registry": "r"})
+    argv = build._build("docker", "base-python", tmp_path, given, {})
+    assert argv[2:6] == ["--tag", "r/khantui-base-python:1", "--target", "python"]
+    assert "BASE=mirror.example/debian:12" in argv
 
 
 def test_where_nothing_is_special_nothing_is_handed_over(
