@@ -27,6 +27,8 @@ PLACES = {
     "forecast": "what all schedules will do",
     "backfills": "runs for times that have passed",
     "channels": "where notifications go, and a test of them",
+    "access": "who may do what",
+    "tokens": "tokens of machines",
     "new": "write a pipeline",
     "ctx": "the daemons that have a name",
     "readonly": "change nothing from here",

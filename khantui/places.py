@@ -94,10 +94,10 @@ def _schedule(app: KhantuiApp, command: str, rest: str) -> None:
     from khantui.screens import acts
 
     if rest in app.overview.schedules:
-        if app.allows("edit_schedule"):
+        if app.allows("edit_schedule", app.overview.schedules[rest].pipeline):
             acts.edit_schedule(app, rest)
     elif not rest or rest in app.overview.pipelines:
-        if app.allows("new_schedule"):
+        if app.allows("new_schedule", rest):
             acts.new_schedule(app, rest)
     else:
         app.notify(f"there is no schedule and no pipeline {rest!r}", severity="warning", markup=False)
@@ -111,6 +111,24 @@ def _backfills(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
 
 def _backfill(app: KhantuiApp, command: str, rest: str) -> None:
     app.start_backfill(rest)
+
+
+def _access(app: KhantuiApp, command: str, rest: str) -> Screen[None] | None:
+    if app.who is not None and "list_bindings" in app.who.refused:  # then at least what is one's own
+        from khantui.render.access import who_lines
+        from khantui.screens.text import TextPage
+
+        app.push_screen(TextPage("what you may do here", "\n".join(who_lines(app.who))))
+        return None
+    from khantui.screens.access import Access
+
+    return Access(command, rest)
+
+
+def _tokens(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
+    from khantui.screens.access import Tokens
+
+    return Tokens(command, rest)
 
 
 def _channels(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
@@ -228,4 +246,6 @@ COMMANDS: dict[str, Open] = {
     "backfills": _backfills,
     "backfill": _backfill,
     "channels": _channels,
+    "access": _access,
+    "tokens": _tokens,
 }

@@ -107,6 +107,19 @@ class ApiToken(Struct, frozen=True, omit_defaults=True):
         return self.expires is not None and now >= self.expires
 
 
+class Session(Struct, frozen=True, omit_defaults=True):
+    """Somebody whom a proxy or an issuer has named, for some hours: what a page in a browser shows in their name."""
+
+    user: str
+    groups: tuple[str, ...] = ()
+    expires: datetime | None = None
+
+    @property
+    def principal(self) -> Principal:
+        """Who shows it."""
+        return Principal(self.user, groups=frozenset(self.groups))
+
+
 def checked_subject(text: str) -> str:
     """A subject as it is kept; a bare address means a user. Raises InvalidRequest."""
     text = text.strip()

@@ -14,6 +14,7 @@ from backend.access.model import (
     ApiToken,
     Binding,
     Principal,
+    Session,
     Target,
     checked_labels,
     checked_pattern,
@@ -35,6 +36,7 @@ from backend.api.wire import (
     CreateToken,
     ExplainView,
     Page,
+    SessionMade,
     TokenMade,
     TokenView,
 )
@@ -43,6 +45,7 @@ from backend.store import keys
 from backend.store.base import Condition, Delete, Put
 from backend.store.codec import encode
 
+SESSION = 12 * 3600  # seconds that somebody stays signed in
 LONGEST = 366 * 86400  # seconds that a token may hold
 _RANDOM = 32  # bytes of a token's text that nobody can guess
 _ABOUT = {
@@ -167,6 +170,24 @@ async def revoke_token(call: Call) -> Response:
         raise call.conflict(f"token {name}")
     await services.access.load()
     return Response(status_code=204)
+
+
+@operation("POST", "/auth/session", answer=SessionMade, status=201, role="anyone", on="any")
+async def begin_session(call: Call) -> Response:
+    """Have what a proxy or an issuer says of the caller hold for some hours: for a page that stays open"""
+    if not call.who.signed:
+        raise NotAllowed(
+            "a session is for whom a proxy or an issuer names in the request itself",
+            hint="not for tokens, nor for users of this machine, who need none",
+        )
+    services, who = call.services, call.who.principal
+    text, now = PREFIX + secrets.token_urlsafe(_RANDOM), services.clock.now()
+    session = Session(who.name, tuple(sorted(who.groups)), now + timedelta(seconds=SESSION))
+    key = keys.session(hashlib.sha256(text.encode()).hexdigest())
+    lease = await services.store.grant(SESSION)  # it goes by itself
+    if await call.commit([Condition(key, modified=0)], [Put(key, encode(session), lease)], who.name) is None:
+        raise call.conflict("the session")
+    return answer(SessionMade(who.name, session.expires, text), 201)
 
 
 @operation(

@@ -41,6 +41,7 @@ class Identity(Struct, frozen=True):
 
     principal: Principal
     origin: str  # "unix", or an address
+    signed: bool = False  # a proxy or an issuer has named them in this very request
 
     @property
     def name(self) -> str:
@@ -86,7 +87,7 @@ class Login:
             raise NotAuthenticated(str(error), hint="log in anew, or see docs/access.md") from None
         except Unavailable as error:
             raise IdentityUnavailable(str(error), hint="try it again in a minute") from None
-        return Identity(who, origin)
+        return Identity(who, origin, signed=who.kind == "user" and way is Way.REMOTE and not _shows(request, PREFIX))
 
     async def _by_proxy(self, request: Request, way: Way) -> Principal | None:
         """Whom the Identity-Aware Proxy names, in the header that it signs; None where none is before this door.
@@ -140,7 +141,7 @@ class Login:
         if text.startswith(PREFIX):
             token = self._access.token(digest.hexdigest())
             if token is None:
-                raise NotAuthenticated("the token is missing or wrong", hint="it may have been revoked")
+                return await self._by_session(digest.hexdigest())
             if token.expired(self._clock.now()):
                 raise NotAuthenticated(f"the token {token.name} has expired", hint="have a new one made")
             return Principal(token.name, "token")
@@ -153,6 +154,15 @@ class Login:
         if not self._token or not hmac.compare_digest(digest.digest(), hashlib.sha256(self._token).digest()):
             raise NotAuthenticated("the token is missing or wrong", hint="set KHANTUI_TOKEN or KHANTUI_TOKEN_FILE")
         return Principal("token", "token", owner=True)
+
+    async def _by_session(self, digest: str) -> Principal:
+        """Who is signed in. Raises NotAuthenticated."""
+        session = await self._access.session(digest)
+        if session is None:
+            raise NotAuthenticated("the token is missing or wrong", hint="it may have been revoked")
+        if session.expires is not None and self._clock.now() >= session.expires:
+            raise NotAuthenticated("the session has ended", hint="open the page again")
+        return session.principal
 
     def _refresh(self, file: Path) -> None:
         """Read the token if its file was replaced. Raises KhanError for one that could be guessed."""
@@ -170,6 +180,11 @@ class Login:
                 f"the token in {file} is shorter than {SHORTEST} bytes", hint="make one: openssl rand -hex 32"
             )
         self._token, self._read = token, changed
+
+
+def _shows(request: Request, prefix: str) -> bool:
+    """Whether a token is shown that begins so."""
+    return request.headers.get("authorization", "").partition(" ")[2].strip().startswith(prefix)
 
 
 def _keep_sites_out(request: Request) -> None:

@@ -739,6 +739,14 @@ class TokenMade(Struct, frozen=True):
     token: str
 
 
+class SessionMade(Struct, frozen=True):
+    """A session that has begun: whose it is, until when, and the token that shows it."""
+
+    user: str
+    expires: datetime | None
+    token: str
+
+
 class CanView(Struct, frozen=True):
     """Whether somebody may do something. `reason` is a sentence; `because` what allows it, or comes nearest."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from backend.access.decide import Grant, grants_of
-from backend.access.model import ApiToken, Binding, Principal, Target
+from backend.access.model import ApiToken, Binding, Principal, Session, Target
 from backend.errors import StoreError
 from backend.store import keys
 from backend.store.base import Change, Store
@@ -24,7 +25,8 @@ from backend.store.feed import Feed, Lost
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 _PAUSE = 1.0  # seconds after an error of the store
-_MOST = 2048  # principals whose grants are remembered
+_MOST = 2048  # principals whose grants are remembered, and sessions
+_REMEMBERED = 30.0  # seconds for which a session is not asked for again
 
 
 class _Labelled(Struct, frozen=True):
@@ -44,6 +46,7 @@ class AccessBook:
         self._tokens: dict[str, ApiToken] = {}  # by hash
         self._labels: dict[str, Mapping[str, str]] = {}
         self._gone: dict[str, Mapping[str, str]] = {}  # labels of pipelines that were deleted meanwhile
+        self._sessions: dict[str, tuple[Session, float]] = {}  # by hash, and until when they are not asked for again
         self._grants: dict[Principal, tuple[Grant, ...]] = {}
         self.revision = 0
         self.loaded = asyncio.Event()  # set once all was read
@@ -61,6 +64,24 @@ class AccessBook:
     def token(self, digest: str) -> ApiToken | None:
         """The token whose text has this hash."""
         return self._tokens.get(digest)
+
+    async def session(self, digest: str) -> Session | None:
+        """Whose session it is that is shown by a text with this hash. Raises StoreError.
+
+        It is looked for in the store, as another daemon may have made it a moment ago, and remembered for a while.
+        """
+        known = self._sessions.get(digest)
+        if known is not None and time.monotonic() < known[1]:
+            return known[0]
+        found = await self._store.get(keys.session(digest))
+        if found is None:
+            self._sessions.pop(digest, None)
+            return None
+        if len(self._sessions) >= _MOST:
+            self._sessions.clear()
+        session = decode(found.value, Session)
+        self._sessions[digest] = (session, time.monotonic() + _REMEMBERED)
+        return session
 
     def grants(self, who: Principal) -> tuple[Grant, ...]:
         """What somebody may do, the strongest first."""

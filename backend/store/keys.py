@@ -29,6 +29,7 @@ deliveries/<name>                        how far a channel has come in telling
 notices/<notice>                         something that happened and is not given to its channels yet
 outbox/<channel>/<notice>                what a channel is still to tell
 bindings/<id>                            a role for somebody, on some pipelines or all
+sessions/<hash>                          somebody who is signed in, leased
 tokens/<name>                            a token for a machine: its hash, and what it may do
 failing/<pipeline>                       a pipeline whose newest run to end has failed, and that tells of it
 accounts/<name>                          a service account: what its stages may reach
@@ -253,6 +254,11 @@ def outbox(channel_name: str, identifier: str = "") -> str:
 def binding(identifier: str) -> str:
     """A role for somebody."""
     return f"{BINDINGS}{identifier}"
+
+
+def session(digest: str) -> str:
+    """Somebody who is signed in, by the hash of what they show."""
+    return f"sessions/{digest}"
 
 
 def token(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -50,6 +50,7 @@ from backend.api.wire import (
     Rollback,
     RunView,
     ScheduleView,
+    SessionMade,
     StartBackfill,
     StartRun,
     TokenMade,
@@ -113,6 +114,10 @@ class Client:
     def revoke_token(self, name: str) -> None:
         """Have a token open nothing any more."""
         self.http.request("DELETE", f"/auth/tokens/{_part(name)}")
+
+    def begin_session(self, headers: Mapping[str, str]) -> SessionMade:
+        """Have what a proxy says in these headers hold for some hours."""
+        return decode(self.http.request("POST", "/auth/session", headers=headers).content, SessionMade)
 
     def can_i(self, verb: str, **query: Any) -> CanView:
         """Whether somebody may do something."""

@@ -84,9 +84,10 @@ class Http:
         query: Query | None = None,
         content: bytes | None = None,
         media: str = "application/json",
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """A successful answer, read whole."""
-        headers = {"Content-Type": media} if content is not None else {}
+        headers = {**(headers or {}), **({"Content-Type": media} if content is not None else {})}
         if method != "GET":
             headers["Idempotency-Key"] = secrets.token_hex(16)
         request = self._client.build_request(method, path, params=_clean(query), content=content, headers=headers)

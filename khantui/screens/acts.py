@@ -60,7 +60,7 @@ async def retry(host: Host, runs: Sequence[RunView], body: RetryRun | None = Non
 
 async def trigger(host: Host, pipeline: str) -> RunView | None:
     """Start a run, after asking for parameters and the date."""
-    if not host.allows("trigger"):  # it is also a command
+    if not host.allows("trigger", pipeline):  # it is also a command
         return None
     view = await host.ask(lambda c: c.pipeline(pipeline))
     version = await host.ask(lambda c: c.version(pipeline, view.version)) if view is not None else None

@@ -120,7 +120,7 @@ class Backfills(Listing[BackfillView]):
 
 async def start(host: Host, words: str) -> bool:
     """Start a backfill, by a form that begins with what was said already: `[PIPELINE [FROM [TO [STEP]]]]`."""
-    if not host.allows("new_backfill"):
+    if not host.allows("new_backfill", words.split(" ")[0]):
         return False
     known = sorted(host.overview.pipelines)
     filling = Filling.of(words, known[0] if known else "")

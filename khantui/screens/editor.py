@@ -83,6 +83,9 @@ class Editor(View):
         self._kept_at = 0
         self.draft = Draft.new(name)
 
+    def about(self) -> str:
+        return "" if self._new else self._pipeline
+
     def body(self) -> Iterable[Widget]:
         with Horizontal(id="editor"):
             with Vertical(id="outline", classes="panel"):

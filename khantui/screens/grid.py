@@ -58,6 +58,9 @@ class GridScreen(View):
         self._renewing = False
         self._due = False
 
+    def about(self) -> str:
+        return self.grid.pipeline
+
     def body(self) -> Iterable[Widget]:
         yield GridView(id="grid")
         yield Static("", id="cell", markup=False)

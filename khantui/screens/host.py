@@ -15,7 +15,8 @@ from backend.api.wire import WhoView
 from khantui.api.client import Client
 from khantui.errors import Failure
 from khantui.render.text import visible
-from khantui.screens.rights import OPERATIONS
+from khantui.screens.rights import OPERATIONS, Guarded
+from khantui.state.access import on_pipeline
 from khantui.state.link import Link
 from khantui.state.overview import Overview
 
@@ -71,21 +72,39 @@ class Host(App[int]):
             markup=False,
         )
 
-    def refusal(self, action: str) -> str:
-        """Why an action of a screen is not allowed here; empty if it is, or only looks."""
+    def refusal(self, action: str, pipeline: str = "") -> str:
+        """Why an action of a screen is not allowed here; empty if it is, or only looks.
+
+        On this `pipeline`, or on the one that the screen is about.
+        """
         operation = OPERATIONS.get(action, "")
         if not operation:
             return ""
         if self.read_only:
             return "read-only: nothing is changed from here (:readonly off)"
         who = self.who
-        if who is None or operation not in who.refused:
+        if who is None:
             return ""
-        return f"not for the role {visible(who.role)}, which {visible(who.name)} has here: {who.refused[operation]} may"
+        if operation in who.refused:
+            role, needed = who.role, who.refused[operation]
+            return f"not for the role {visible(role)}, which {visible(who.name)} has here: {needed} may"
+        pipeline = pipeline or self._about()
+        if operation not in who.partly or not pipeline:
+            return ""
+        known = self.overview.pipelines.get(pipeline)
+        decision = on_pipeline(who, who.partly[operation], pipeline, known.labels if known is not None else {})
+        if decision.allowed:
+            return ""
+        has = f"the role {decision.role}" if decision.role != "anyone" else "no role"
+        return f"{visible(who.name)} has {has} on {visible(pipeline)}: {decision.needed} may"
 
-    def allows(self, action: str) -> bool:
+    def _about(self) -> str:
+        """The pipeline that the screen in front is about; of one that asks something, the one behind it."""
+        return next((s.about() for s in reversed(self.screen_stack) if isinstance(s, Guarded)), "")
+
+    def allows(self, action: str, pipeline: str = "") -> bool:
         """Whether an action is allowed; says why if it is not."""
-        reason = self.refusal(action)
+        reason = self.refusal(action, pipeline)
         if reason:
             self.notify(reason, severity="warning", markup=False)
         return not reason

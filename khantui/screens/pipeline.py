@@ -70,6 +70,9 @@ class PipelineScreen(View):
         self._document: dict[str, Any] = {}
         self._sought = ""
 
+    def about(self) -> str:
+        return self._pipeline
+
     def body(self) -> Iterable[Widget]:
         name = self._pipeline
         with TabbedContent(initial="graph", id="parts"):

@@ -51,6 +51,10 @@ class Pulse(View):
         self._due = False
         self._words = ""
 
+    def about(self) -> str:
+        item = self.sections.chosen if self.is_mounted else None
+        return item.pipeline if item is not None else ""
+
     def body(self) -> Iterable[Widget]:
         with Horizontal(id="pulse"):
             yield Sections[Item](self._list, lambda item: item.key, id="list")

@@ -26,6 +26,10 @@ OPERATIONS = {
     "new_backfill": "start_backfill",
     "hold_backfill": "pause_backfill",
     "cancel_backfill": "cancel_backfill",
+    "new_binding": "bind_role",
+    "delete_binding": "unbind_role",
+    "new_token": "create_token",
+    "revoke_token": "revoke_token",
     "new_channel": "put_channel",
     "edit_channel": "put_channel",
     "test_channel": "test_channel",
@@ -35,6 +39,10 @@ OPERATIONS = {
 
 class Guarded(DOMNode):
     """What has keys for such actions: those that are refused are shown as disabled."""
+
+    def about(self) -> str:
+        """The pipeline that its actions are about at the moment; "" if that is not known, or there is none."""
+        return ""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """None: shown, but not to be had; `Host.run_action` says why when the key is pressed."""

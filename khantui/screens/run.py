@@ -82,6 +82,9 @@ class RunScreen(View):
         self._again = False
         self._stages: ListRows[StageView] = ListRows()
 
+    def about(self) -> str:
+        return self._run.pipeline if self._run is not None else ""
+
     def body(self) -> Iterable[Widget]:
         with Vertical(id="run"):
             with Horizontal(id="upper"):

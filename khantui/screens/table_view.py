@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from backend.api.wire import PipelineView
 from khantui.screens.view import View
 from khantui.widgets.prompt import Kind
 from khantui.widgets.resource_table import ResourceTable
@@ -32,6 +33,12 @@ class TableView(View, Generic[T]):
 
     def on_resource_table_moved(self) -> None:
         self.show_heading()
+        if self.host.who is not None and self.host.who.partly:
+            self.refresh_bindings()  # what is allowed may differ from row to row
+
+    def about(self) -> str:
+        item = self.table.current if self.is_mounted else None
+        return item.name if isinstance(item, PipelineView) else str(getattr(item, "pipeline", ""))
 
     def on_resource_table_opened(self, message: ResourceTable.Opened) -> None:
         self.action_open()

@@ -327,3 +327,71 @@ def test_another_user_of_the_machine_has_what_is_bound_to_them(tmp_path: Path, e
         assert nobody("/audit").startswith("403 ")
     finally:
         daemon.close()
+
+
+def test_a_session_is_its_users_and_goes_on_when_the_proxys_word_has_ended(proxied: Open) -> None:
+    begun = proxied.ask("/auth/session", "POST", x_goog_iap_jwt_assertion=proxied.asserted("cat@example.org"))
+    assert begun.status_code == 201, begun.text
+    token = begun.json()["token"]
+    assert begun.json()["user"] == "cat@example.org"
+    ann = {"x_goog_iap_jwt_assertion": proxied.asserted("ann@example.org")}
+    # behind this proxy everything comes through it: the session says who, the header that somebody has come so
+    who = proxied.ask(**ann, authorization=f"Bearer {token}").json()
+    assert (who["name"], who["role"]) == ("cat@example.org", "anyone")
+    proxied.bind("cat@example.org", "viewer")
+    assert proxied.ask("/runs", **ann, authorization=f"Bearer {token}").status_code == 200
+    # and it makes no other, nor does the daemon's own user
+    assert proxied.ask("/auth/session", "POST", **ann, authorization=f"Bearer {token}").status_code == 403
+    assert proxied.daemon.http.post("/auth/session").status_code == 403
+
+
+@pytest.mark.attack
+def test_a_token_of_a_machine_begins_no_session_that_would_outlive_it(site: Open) -> None:
+    made = site.daemon.http.post("/auth/tokens", json={"name": "short", "role": "viewer", "seconds": 60})
+    bearer = f"Bearer {made.json()['token']}"
+    assert site.ask("/auth/session", "POST", authorization=bearer).status_code == 403
+    assert site.daemon.http.delete("/auth/tokens/short").status_code == 204
+
+
+def test_a_page_in_a_browser_has_the_rights_of_whom_the_proxy_names(site: Open) -> None:
+    """`khantui web --sign-in`: what its sessions are started with, over a real websocket."""
+    site.bind("dora@example.org", "viewer")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    argv = [sys.executable, "-m", "khantui", "web", "--port", str(port), "--behind-proxy", "--sign-in"]
+    around = environment() | {"KHANTUI_ADDRESS": site.url, "KHANTUI_CA": str(site.ca)}
+    process = subprocess.Popen(argv, env=around, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("ready ")
+        assert b"403 Forbidden" in upgraded(port, "")
+        assert b"403 Forbidden" in upgraded(port, site.asserted("dora@example.org", Key("k1")))
+        assert b"101 Switching" in upgraded(port, site.asserted("dora@example.org"), until="viewer")
+    finally:
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    assert "eyJ" not in errors
+    assert "khan_" not in errors
+    journal = site.daemon.http.get("/audit", params={"who": "dora@example.org"}).json()["items"]
+    assert [e["what"] for e in journal] == ["begin_session"]
+
+
+def upgraded(port: int, assertion: str, until: str = "") -> bytes:
+    """What is answered to a browser that wants a websocket; until its first screen has come, if it is let in."""
+    lines = [
+        "GET /ws?width=100&height=30 HTTP/1.1",
+        f"Host: 127.0.0.1:{port}",
+        f"Origin: http://127.0.0.1:{port}",
+        *("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"),
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        *([f"{ASSERTION}: {assertion}"] if assertion else []),
+    ]
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as raw:
+        raw.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        said = raw.recv(65536)
+        while until and b"sales-eu" not in said:  # she sees a run of it
+            part = raw.recv(65536)
+            assert part, said[-2000:]
+            said += part
+    return said

@@ -10,7 +10,7 @@ from textual.widgets import OptionList
 
 from backend.run.state import RunState
 from khantui.render.text import width
-from khantui.screens.ask import Confirm, Line, Trigger
+from khantui.screens.ask import Confirm, Line, Pause, Trigger
 from khantui.screens.editor import Editor
 from khantui.screens.help import Help
 from khantui.screens.pipelines import Pipelines
@@ -272,7 +272,7 @@ async def test_pausing_a_schedule_asks_why_and_shows_it(desk: Desk) -> None:
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: "monday-6" in shown(app))
         await pilot.press("s")
-        await until(pilot, lambda: isinstance(app.screen, Line))
+        await until(pilot, lambda: isinstance(app.screen, Pause))
         await pilot.press(*"holidays", "enter")
         await until(pilot, lambda: "paused by" in shown(app) and "holidays" in shown(app))
         await pilot.press("s")

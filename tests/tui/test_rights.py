@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ class Roles:
     """Who the daemon takes its callers for."""
 
     role: Given = "viewer"
+    more: Sequence[Binding] = ()  # that are not for all pipelines
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, Rol
     patch = pytest.MonkeyPatch()
 
     def grants(self: AccessBook, who: Principal) -> tuple[Grant, ...]:
-        return grants_of(who, [Binding(who.subject, roles.role)])
+        return grants_of(who, [Binding(who.subject, roles.role), *roles.more])
 
     async def eve(self: Login, request: Request) -> Identity:
         return Identity(Principal("eve"), "unix")
@@ -103,3 +104,40 @@ async def test_an_operator_runs_but_does_not_edit(strict: tuple[Desk, Roles]) ->
         assert not isinstance(app.screen, ScheduleForm)
         await pilot.press("t")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
+
+
+async def test_what_is_allowed_differs_from_pipeline_to_pipeline(strict: tuple[Desk, Roles]) -> None:
+    desk, roles = strict
+    roles.role, roles.more = "viewer", [Binding("user:eve", "operator", labels={"team": "analytics"})]
+    app = desk.app("pipelines")
+    try:
+        async with app.run_test(size=WIDE) as pilot:
+            await until(pilot, lambda: app.who is not None and "weekly-learners" in shown(app))
+            assert app.who is not None
+            assert app.who.partly["start_run"] == "operator"
+            for _ in range(5):
+                if app.screen.about() == "regions":  # type: ignore[attr-defined]
+                    break
+                await pilot.press("j")
+                await pilot.pause()
+            await until(pilot, lambda: not app.screen.active_bindings["t"].enabled)
+            await pilot.press("t")
+            await until(pilot, lambda: "eve has the role viewer on regions: operator may" in told(app))
+            await pilot.press("G")  # weekly-learners has the label
+            await until(pilot, lambda: app.screen.active_bindings["t"].enabled)
+            assert not app.screen.active_bindings["ctrl+d"].enabled  # it takes an editor, and she is none anywhere
+            app.clear_notifications()
+            await say(pilot, "trigger regions")
+            await until(pilot, lambda: "operator may" in told(app))
+    finally:
+        roles.more = []
+
+
+async def test_who_gives_no_roles_sees_what_they_may_do_themselves(strict: tuple[Desk, Roles]) -> None:
+    desk, roles = strict
+    roles.role = "viewer"
+    app = desk.app()
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: app.who is not None)
+        await say(pilot, "access")
+        await until(pilot, lambda: "viewer of all pipelines, as user:eve" in shown(app))

@@ -1,0 +1,318 @@
+"""Who may do what: roles that are given, and the tokens of machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, cast
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label, Select, Static
+
+from backend.api.wire import Bind, BindingView, CreateToken, TokenMade, TokenView
+from khantui.errors import Failure, Misuse
+from khantui.render.access import binding_columns, explain_lines, token_columns, where
+from khantui.render.table import Column
+from khantui.render.text import visible
+from khantui.screens.ask import Confirm
+from khantui.screens.host import Host, title
+from khantui.screens.listing import Listing
+from khantui.screens.text import TextPage
+from khantui.state.rows import ListRows
+from khantui.state.when import seconds_of
+
+FIELDS = frozenset(("subject", "role", "pipelines", "by"))
+ROLES = ("viewer", "operator", "editor", "admin")
+
+
+class Access(Listing[BindingView]):
+    """All roles that are given."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "what they may", show=False),
+        Binding("w", "open", "what they may, and why"),
+        Binding("n", "new_binding", "give a role"),
+        Binding("ctrl+d", "delete_binding", "take it away"),
+        Binding("t", "tokens", "tokens"),
+    ]
+    TITLE_WORD = "Access"
+    EMPTY = "no role is given yet: n gives one"
+    SORTS: ClassVar[dict[str, Callable[[Any], Any]]] = {"SUBJECT": lambda b: b.subject, "ROLE": lambda b: b.role}
+
+    def __init__(self, command: str, filter: str = "") -> None:
+        self._found: list[BindingView] = []
+        super().__init__(command, filter)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.look()
+
+    def make_rows(self) -> ListRows[BindingView]:
+        return ListRows(subject=_binding_subject, fields=FIELDS)
+
+    def items(self) -> Iterable[BindingView]:
+        return self._found
+
+    def columns(self) -> Sequence[Column[BindingView]]:
+        return binding_columns()
+
+    def identify(self, item: BindingView) -> str:
+        return item.id
+
+    @work(group="look", exclusive=True)
+    async def look(self) -> None:
+        """Ask which there are."""
+        found = await self.host.ask(lambda c: c.bindings())
+        if found is not None:
+            self._found = found
+            self.overview_changed()
+
+    def action_refresh(self) -> None:
+        """Ask which there are."""
+        self.look()
+
+    def action_tokens(self) -> None:
+        """The tokens of machines."""
+        self.host.go("tokens")
+
+    def action_open(self) -> None:
+        """What the one at the cursor may do, and by which bindings."""
+        if (binding := self.table.current) is not None:
+            self._explain(binding)
+
+    @work(group="explain")
+    async def _explain(self, binding: BindingView) -> None:
+        kind, _, name = binding.subject.partition(":")
+        if kind not in ("user", "token"):
+            held = [b for b in self._found if b.subject == binding.subject]
+            lines = [f"{b.role} of {where(b)}, binding {b.id}" for b in held]
+            self.app.push_screen(TextPage(binding.subject, "\n".join(lines)))
+            return
+        found = await self.host.ask(lambda c: c.explain(user=f"{kind}:{name}"))
+        if found is not None:
+            self.app.push_screen(TextPage(binding.subject, "\n".join(explain_lines(found))))
+
+    @work(group="act")
+    async def action_new_binding(self) -> None:
+        """Ask for whom, which and on what."""
+        at = self.table.current
+        if await self.host.push_screen_wait(RoleForm(at.subject if at is not None else "")):
+            self.look()
+
+    @work(group="act")
+    async def action_delete_binding(self) -> None:
+        """Take away what is marked, after a question."""
+        names = set(self.table.chosen())
+        chosen = [b for b in self._found if b.id in names and not b.fixed]
+        if not chosen:
+            if names:
+                self.notify("the daemon's settings make it: see its --admin", severity="warning", markup=False)
+            return
+        one = chosen[0]
+        what = f"the role {one.role} from {one.subject}" if len(chosen) == 1 else f"{len(chosen)} roles"
+        lost = "\n".join(f"{b.subject} · {b.role} of {where(b)}" for b in chosen[:10])
+        if await self.host.push_screen_wait(Confirm(f"Take {what}?", lost, yes="take it away")):
+            for each in chosen:
+                await self.host.done(lambda c, i=each.id: c.unbind(i))  # type: ignore[misc]
+            self.table.clear_marks()
+            self.look()
+
+
+class Tokens(Listing[TokenView]):
+    """All tokens of machines."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "new_token", "new"),
+        Binding("ctrl+d", "revoke_token", "revoke"),
+    ]
+    TITLE_WORD = "Tokens"
+    EMPTY = "there is no token yet: n makes one"
+    FAULTS = "expired=yes"
+    SORTS: ClassVar[dict[str, Callable[[Any], Any]]] = {"TOKEN": lambda t: t.name, "ROLE": lambda t: t.role}
+
+    def __init__(self, command: str, filter: str = "") -> None:
+        self._found: list[TokenView] = []
+        super().__init__(command, filter)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.look()
+
+    def make_rows(self) -> ListRows[TokenView]:
+        return ListRows(subject=_token_subject, fields=FIELDS | {"name", "expired"})
+
+    def items(self) -> Iterable[TokenView]:
+        return self._found
+
+    def columns(self) -> Sequence[Column[TokenView]]:
+        return token_columns()
+
+    def identify(self, item: TokenView) -> str:
+        return item.name
+
+    @work(group="look", exclusive=True)
+    async def look(self) -> None:
+        """Ask which there are."""
+        found = await self.host.ask(lambda c: c.tokens())
+        if found is not None:
+            self._found = found
+            self.overview_changed()
+
+    def action_refresh(self) -> None:
+        """Ask which there are."""
+        self.look()
+
+    @work(group="act")
+    async def action_new_token(self) -> None:
+        """Ask for a name and what it may do, and show it, this once."""
+        made = await self.host.push_screen_wait(TokenForm())
+        if made is None:
+            return
+        self.look()
+        self.app.push_screen(TextPage(f"the token {made.view.name}: it is not shown again", made.token))
+
+    @work(group="act")
+    async def action_revoke_token(self) -> None:
+        """Revoke what is marked, after a question."""
+        names = self.table.chosen()
+        if not names:
+            return
+        what = f"the token {names[0]}" if len(names) == 1 else f"{len(names)} tokens"
+        if await self.host.push_screen_wait(Confirm(f"Revoke {what}?", "\n".join(names[:10]), yes="revoke")):
+            for name in names:
+                await self.host.done(lambda c, n=name: c.revoke_token(n))  # type: ignore[misc]
+            self.table.clear_marks()
+            self.look()
+
+
+class _Form(ModalScreen[Any]):
+    """A subject or a name, a role, and on what it is. It stays open until the daemon has stored it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "leave it"),
+        Binding("ctrl+s,f2", "store", "store", priority=True),
+    ]
+
+    TITLE_WORD = ""
+    FIRST: tuple[str, str, str] = ("", "", "")  # label, id, what may stand there
+
+    def __init__(self, first: str = "", role: str = "operator") -> None:
+        super().__init__()
+        self._first, self._role = first, role
+
+    @property
+    def host(self) -> Host:
+        """The application."""
+        return cast(Host, self.app)
+
+    def compose(self) -> ComposeResult:
+        label, name, hint = self.FIRST
+        with Vertical(id="dialog") as dialog:
+            dialog.border_title = title(self.TITLE_WORD)
+            dialog.border_subtitle = "enter store it · tab next field · esc leave it"
+            yield Label(label)
+            yield Input(self._first, placeholder=hint, id=name, compact=True)
+            yield Label("role")
+            yield Select([(r, r) for r in ROLES], value=self._role, allow_blank=False, id="role", compact=True)
+            yield Label("pipelines of this name; empty: all")
+            yield Input(placeholder="sales-*", id="pipelines", compact=True)
+            yield Label("pipelines with these labels, with spaces between; empty: any")
+            yield Input(placeholder="team=sales", id="labels", compact=True)
+            yield from self.more()
+            yield Static("", id="wrong", markup=False)
+
+    def more(self) -> ComposeResult:
+        """More fields."""
+        yield from ()
+
+    def text(self, name: str) -> str:
+        """What was written into a field."""
+        return self.query_one(f"#{name}", Input).value.strip()
+
+    @property
+    def role(self) -> Any:
+        """The role that was chosen."""
+        return self.query_one("#role", Select).value
+
+    def labels(self) -> dict[str, str]:
+        """The labels that were written. Raises Misuse."""
+        words = self.text("labels").split()
+        if wrong := [word for word in words if "=" not in word]:
+            raise Misuse(f"{wrong[0]!r} is no label", "team=sales")
+        return {key: value for key, _, value in (word.partition("=") for word in words)}
+
+    async def stored(self) -> object:
+        """Have the daemon store it: what this is dismissed with. Raises Failure."""
+        raise NotImplementedError
+
+    def on_input_submitted(self) -> None:
+        self.action_store()
+
+    @work(group="store", exclusive=True)
+    async def action_store(self) -> None:
+        """Store it, and be gone; what the daemon refuses is said, and everything stays as it is."""
+        try:
+            self.dismiss(await self.stored())
+        except Failure as failure:
+            wrong = self.query_one("#wrong", Static)
+            wrong.update(visible(" → ".join(filter(None, (failure.message, failure.hint)))))
+            wrong.display = True
+
+    def action_leave(self) -> None:
+        """Without storing it."""
+        self.dismiss(None)
+
+
+class RoleForm(_Form):
+    """A role for somebody."""
+
+    TITLE_WORD = "give a role"
+    FIRST = ("to whom", "subject", "ann@example.org, group:analysts, user:unix:ann, token:ci, everyone")
+
+    async def stored(self) -> BindingView:
+        body = Bind(self.text("subject"), self.role, self.text("pipelines"), self.labels())
+        made = await self.host.link.ask(lambda c: c.bind(body))
+        self.host.notify(f"{made.subject} is {made.role} of {where(made)}", markup=False)
+        return made
+
+
+class TokenForm(_Form):
+    """A token for a machine."""
+
+    TITLE_WORD = "a new token"
+    FIRST = ("name", "name", "ci")
+
+    def more(self) -> ComposeResult:
+        yield Label("it holds for; 366d at most")
+        yield Input("90d", id="expires", compact=True)
+
+    async def stored(self) -> TokenMade:
+        seconds = seconds_of(self.text("expires"), "it holds for")
+        body = CreateToken(self.text("name"), self.role, self.text("pipelines"), self.labels(), seconds)
+        return await self.host.link.ask(lambda c: c.create_token(body))
+
+
+def _binding_subject(binding: BindingView) -> dict[str, object]:
+    """What the filter language can ask about a binding."""
+    return {
+        "subject": binding.subject,
+        "role": binding.role,
+        "pipelines": where(binding),
+        "by": binding.created_by,
+        **{f"label.{key}": value for key, value in binding.labels.items()},
+    }
+
+
+def _token_subject(token: TokenView) -> dict[str, object]:
+    """What the filter language can ask about a token."""
+    return {
+        "name": token.name,
+        "role": token.role,
+        "pipelines": where(token),
+        "by": token.created_by,
+        "expired": "yes" if token.expired else "no",
+        **{f"label.{key}": value for key, value in token.labels.items()},
+    }
