@@ -45,8 +45,13 @@ class Attempts:
         self._code = code
         self._clock = clock
 
-    async def prepare(self, loaded: Loaded, machine: Machine, name: str, number: int) -> Prepared:
-        """All that the executor needs. Raises ArtifactError for an input that is not there, KhanError for the rest."""
+    async def prepare(
+        self, loaded: Loaded, machine: Machine, name: str, number: int, *, starts: bool = True
+    ) -> Prepared:
+        """All that the executor needs. Raises ArtifactError for an input that is not there, KhanError for the rest.
+
+        `starts`: not where it is only found out what it would be made from.
+        """
         run, instance = machine.run, machine.plan.instances[name]
         stage = machine.pipeline.stages[instance.stage]
         mounts: list[Mount] = []
@@ -73,7 +78,7 @@ class Attempts:
             resources=stage.resources,
             pipeline=run.pipeline,
             account=account,
-            grant=await self._grants.of(account, key, run.pipeline, seen=seen),
+            grant=await self._grants.of(account, key, run.pipeline, seen=seen, starts=starts),
             timeout=stage.timeout,
             kubernetes=stage.kubernetes.over(machine.pipeline.kubernetes),
             seen=seen,

@@ -29,15 +29,18 @@ class Grants:
         self._clock = clock
         self._elsewhere = frozenset(elsewhere)
 
-    async def of(self, account: str, key: AttemptKey, pipeline: str, *, seen: bool = False) -> Grant:
+    async def of(
+        self, account: str, key: AttemptKey, pipeline: str, *, seen: bool = False, starts: bool = True
+    ) -> Grant:
         """What the account declares now. Raises ExecutorError, VaultError.
 
         Of an attempt that was `seen` to run it is asked only in case: what is wrong is noted, and does not end it.
+        `starts`: not where it is only found out what it would be given, and nobody is given anything.
         """
         if account == NONE:
             return Grant()
         try:
-            return await self._of(account, key, pipeline, note=not seen)
+            return await self._of(account, key, pipeline, note=starts and not seen)
         except KhanError as error:
             if seen and isinstance(error, ExecutorError | VaultError):
                 return Grant(refused=error.message)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 
+import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from backend.artifacts import ArtifactStore
 from backend.clock import Clock
 from backend.control.attempts import Attempts, Prepared
 from backend.errors import KhanError, ObjectStoreUnavailable, StoreError, said
-from backend.executors.base import Executor
+from backend.executors.base import AttemptSpec, Executor
 from backend.run.fingerprint import Fingerprint, changes, fingerprint
 from backend.run.ids import short
 from backend.run.machine import Machine
@@ -51,7 +54,7 @@ class Reuse:
             argv=spec.argv,
             script=spec.script,
             code=spec.code,
-            account=spec.account,
+            account=_account(spec),
             environment=spec.environment,
             inputs={mount.place: mount.sha256 for mount in spec.inputs},
             outputs=spec.outputs,
@@ -60,7 +63,7 @@ class Reuse:
     async def seek(self, loaded: Loaded, machine: Machine, name: str) -> Sought:
         """Whether an earlier result stands for a stage that is ready. Raises StoreError, ObjectStoreUnavailable."""
         try:
-            prepared = await self._attempts.prepare(loaded, machine, name, 1)
+            prepared = await self._attempts.prepare(loaded, machine, name, 1, starts=False)
             wanted = await self.made_from(prepared)
             return await self._look(machine, name, prepared, wanted)
         except (StoreError, ObjectStoreUnavailable):
@@ -92,6 +95,23 @@ class Reuse:
 
     async def _has(self, record: ArtifactRecord) -> bool:
         return await self._artifacts.has(record)
+
+
+def _account(spec: AttemptSpec) -> str:
+    """The service account, with what it declares; not the values of secrets, which are renewed."""
+    grant = spec.grant
+    if not grant.declared:
+        return spec.account
+    secrets = [(s.name, s.env, s.file) for s in grant.secrets]
+    declared = msgspec.json.encode([grant.network, secrets, grant.kubernetes], order="sorted")
+    return f"{spec.account} {hashlib.sha256(declared).hexdigest()[:12]}"
+
+
+def without_secrets(prepared: Prepared) -> Prepared:
+    """The same, to be remembered while it runs."""
+    given = prepared.spec.grant.secrets
+    secrets = tuple(replace(secret, value=b"") for secret in given)
+    return replace(prepared, spec=replace(prepared.spec, grant=replace(prepared.spec.grant, secrets=secrets)))
 
 
 def _changed(newest: Made | None, wanted: Fingerprint) -> str:

@@ -21,7 +21,7 @@ from backend.clock import Clock
 from backend.control.admission import judge
 from backend.control.attempts import Attempts, why_not
 from backend.control.patience import patiently
-from backend.control.reuse import Reuse
+from backend.control.reuse import Reuse, without_secrets
 from backend.control.tidying import Tidying
 from backend.control.timers import Timers
 from backend.control.worker import Worker
@@ -387,7 +387,7 @@ class RunController:
             worker.read[(stage, number)] = prepared.inputs
             parts.telemetry.prepared(prepared.spec.key, parts.clock.now())
             if machine.pipeline.caches(machine.plan.instances[stage].stage):
-                worker.cached[(stage, number)] = prepared
+                worker.cached[(stage, number)] = without_secrets(prepared)
             secrets = [secret.ref for secret in prepared.spec.grant.secrets]
             parts.logs.track(run_id, stage, number, secrets)
             if _unwanted(machine, stage, number):  # by an earlier daemon: what is not there must not be started

@@ -165,6 +165,9 @@ def _column(named: tuple[str, ...], stages: list[StageView]) -> int:
 
 
 def _raw(session: Session, run: RunView, stage: StageView, attempt: int | None) -> None:
+    if stage.reused_from and not stage.attempts:  # its log is that of the run that made what it has
+        run = session.client.run(stage.reused_from)
+        stage = _stages(run, (stage.name,))[0]
     if not any(attempt in (None, a.number) for a in stage.attempts):
         _nothing(session, stage, attempt)
         return

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from backend.accounts.account import Account, SecretUse
 from backend.run.explain import reason
 from backend.run.ids import short
 from backend.run.state import Run, RunState, StageState, Trigger
 from backend.store import keys
-from backend.store.base import Delete
+from backend.store.base import Delete, Put
 from backend.store.catalogue import Catalogue
+from backend.store.codec import encode
 from backend.store.records import delete_run
 from backend.store.results import forget, let_go, unheld
+from backend.store.secrets import Secret, SecretVersion, about
+from backend.vault.envelope import seal
 from tests.scenarios.world import World
 
 pytestmark = pytest.mark.sandbox
@@ -209,3 +215,34 @@ async def remove(world: World, run: Run, *, latest: bool = False) -> None:
     assert condition is not None
     changes = [*delete_run(current), *await let_go(world.store, current.id)]
     assert await world.store.commit([condition], changes) is not None
+
+
+async def test_who_a_stage_runs_as_counts_and_what_is_reused_is_given_no_secret(world: World) -> None:
+    world.layout.root.mkdir(parents=True, exist_ok=True)
+    secrets = world.secrets()
+
+    async def value(version: str, text: bytes) -> Put:
+        sealed = seal(text, about("db", version), secrets.keyring.current())
+        secret = Secret("db", (SecretVersion(version, sealed, world.clock.now(), "alice"),), 1)
+        return Put(keys.secret("db"), encode(secret))
+
+    async def account(**more: Any) -> Put:
+        return Put(keys.account("loader"), encode(Account("loader", secrets=(SecretUse("db", env="DB"),), **more)))
+
+    async def given() -> set[str]:
+        page = await world.store.page(keys.used("db"), keys.after(keys.used("db")), keys_only=True)
+        return {keys.used_by(item.key)[0] for item in page.items}
+
+    await world.store.commit([], [await value("1", b"one"), await account()])
+    await learners(world, service_account="loader")
+    async with world.engine():
+        first = (await world.ended(await world.start("learners"))).id
+        assert await ran(world, first) == ["clean", "count"]
+        await world.store.commit([], [await value("2", b"two")])  # it was renewed, and is the same
+        second = (await world.ended(await world.start("learners"))).id
+        assert await ran(world, second) == []
+        assert await given() == {first}
+        await world.store.commit([], [await account(description="the same", network=("10.0.0.1:5432",))])
+        third = (await world.ended(await world.start("learners"))).id
+    assert "the account changed (loader " in (await world.stages(third))["clean"].reason
+    assert b"one" not in b"".join([k.value for k in (await world.store.page("", "\x7f")).items])
