@@ -35,6 +35,7 @@ from backend.api import (
     system,
 )
 from backend.api.call import Answered, Call, answer
+from backend.api.endless import ended_in_time
 from backend.api.guard import guard
 from backend.api.identity import Identity
 from backend.api.operations import OPERATIONS, Handler, Operation
@@ -113,7 +114,7 @@ def _route(services: Services, path: str, operation: Operation, *, checked: bool
                 _check(name, request, operation.query)
             call = Call(request, services, await services.login.identify(request), name)
             await guard(call, operation)
-            response = await operation.handler(call)
+            response = ended_in_time(call, operation, await operation.handler(call))
         except Answered as before:
             response = before.response
         except Exception as error:

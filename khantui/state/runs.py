@@ -159,6 +159,9 @@ class RunRows:
         if request.page == 0 and not self.loaded:
             self.loaded, self.revision = True, page.revision
             self.total, self._origin, self._cursor = page.total, page.cursor or "", page.cursor
+            if self._gaps and page.total is None:
+                # of some pipelines' runs alone is told, and how many those are is not known: it grows at its end
+                self._gaps = page.cursor is None
             if self._gaps:
                 self.total = len(runs) if page.total is None else page.total
         if not self._gaps:

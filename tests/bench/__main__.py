@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from tests.bench import artifacts, engine, history, kubernetes, large, logs, schedules, terminal
+from tests.bench import access, artifacts, engine, history, kubernetes, large, logs, schedules, terminal
 
 SUITES = {
     "engine": engine.measure,
@@ -14,6 +14,7 @@ SUITES = {
     "terminal": terminal.measure,
     "logs": logs.measure,
     "artifacts": artifacts.measure,
+    "access": access.measure,
     "schedules": schedules.measure,
     "kubernetes": kubernetes.measure,
 }
@@ -55,6 +56,7 @@ def line(result: dict[str, Any], before: dict[str, Any] | None = None) -> str:
 
 _PARTS = {  # how figures are shown, of those results that have them
     "per_stage_ms": "{per_stage_ms:>7.2f} ms a stage",
+    "share_percent": "{per_request_us:.1f} us of the CPU, {share_percent:.2f}% of the request",
     "mib_per_s": "{mib_per_s:>8.1f} MiB/s",
     "resident_mib": "{resident_mib:.1f} MiB resident",
     "core_percent": "{core_percent:.2f}% of a core, its etcd {etcd_percent:.2f}%",

@@ -74,6 +74,7 @@ class Service(World):
     http: httpx.AsyncClient
     answered: set[str]
     access: AccessBook
+    services: Services
 
     def login(self, access: AccessBook) -> Login:
         """Who callers are taken for."""
@@ -84,7 +85,7 @@ class Service(World):
         """Serve meanwhile, on a socket in a folder with a short path."""
         access = self.access = AccessBook(self.store)
         clock, feed, images, secrets = self.clock, Feed(self.store), Images(self.store), self.secrets()
-        services = Services(
+        services = self.services = Services(
             store=self.store,
             feed=feed,
             catalogue=Catalogue(self.store),

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import backend.api.app
+import backend.api.endless
 from backend.access.model import ROLES, Binding, Principal
 from backend.api.call import Call
 from backend.api.identity import Identity, Login
@@ -279,7 +280,10 @@ async def test_a_cursor_that_is_made_up_leads_to_no_other_list(teams: Guarded) -
 
 
 @pytest.mark.attack
-async def test_the_stream_of_events_is_of_what_somebody_may_see_as_long_as_they_may(teams: Guarded) -> None:
+async def test_the_stream_of_events_is_of_what_somebody_may_see_as_long_as_they_may(
+    teams: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend.api.endless, "AGAIN", 3600.0)  # it is to go on
     since = (await teams.as_("", "GET", "/runs")).json()["revision"]
     binding = await teams.bind("user:eve", "viewer", pipelines="sales-*")
     seen: list[dict[str, Any]] = []
@@ -308,6 +312,25 @@ async def test_the_stream_of_events_is_of_what_somebody_may_see_as_long_as_they_
             if line.startswith("data: "):
                 assert json.loads(line.removeprefix("data: "))["id"] == told
                 break
+
+
+@pytest.mark.attack
+async def test_a_stream_ends_when_its_callers_role_has(teams: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend.api.endless, "AGAIN", 0.0)
+    binding = await teams.bind("token:eve", "viewer", pipelines="sales-*")
+    since = (await teams.as_("", "GET", "/runs")).json()["revision"]
+    run = await teams.begin("sales-eu")
+    headers, query = {HEADER: "token:eve"}, {"since": since}
+    log = f"/api/v1/runs/{run}/log/follow"  # nothing runs here: it would wait for ever
+    async with teams.http.stream("GET", "/api/v1/events", params=query, headers=headers) as events:
+        lines = events.aiter_lines()
+        async for line in lines:
+            if run in line:
+                break
+        await teams.ask("DELETE", f"/auth/bindings/{binding}", status=204)
+        await teams.begin("sales-eu")
+        assert "data:" not in "".join([line async for line in lines])
+    assert (await teams.http.get(log, headers=headers)).status_code == 403
 
 
 async def test_what_is_sent_again_is_answered_to_the_same_caller_alone(teams: Guarded) -> None:
