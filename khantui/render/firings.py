@@ -42,7 +42,8 @@ def firing_lines(view: ForesightView, now: datetime) -> list[Line]:
 
 def _moment(time: datetime, there: tzinfo) -> Line:
     local, utc = time.astimezone(there), time.astimezone(UTC)
-    line = [(f"{local:%a %d %b %Y %H:%M}", "")]
+    clock = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
+    line = [(f"{local:%a %d %b %Y} {clock}", "")]
     if local.utcoffset() != utc.utcoffset():
         line.append((f" ({utc:%H:%M} UTC)", "faint"))
     return line

@@ -100,5 +100,5 @@ def live_schedule_columns(now: datetime, absolute: bool) -> list[Column[Schedule
         Column("WHEN", schedule_when, rank=1, flexible=True),
         Column("ZONE", lambda s: s.zone, rank=6),
         Column("DEADLINE", lambda s: s.deadline or "–", rank=6),
-        Column("NOTE", schedule_note, rank=4, flexible=True),
+        Column("NOTE", schedule_note, rank=1, flexible=True),
     ]

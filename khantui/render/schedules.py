@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from backend.spec.quantity import show_duration
 from khantui.render.firings import Line, firing_lines, zone_of
-from khantui.render.moments import ago, stamp
+from khantui.render.moments import ago, duration, stamp
 from khantui.render.rows import schedule_when, short
 from khantui.render.text import visible
 
@@ -37,7 +37,7 @@ def describe_schedule(schedule: ScheduleView, seen: ForesightView, now: datetime
             "last run",
             f"{short(schedule.last_run)}, {schedule.last_state or 'gone'}" if schedule.last_run else "none yet",
         ),
-        ("a run takes", f"{seen.typical:.0f} s of late" if seen.typical is not None else ""),
+        ("a run takes", f"{duration(seen.typical)} of late" if seen.typical is not None else ""),
     ]
     lines: list[Line] = [[(f"{label:<13} ", "faint"), (visible(value), "")] for label, value in facts if value]
     lines += schedule_lines(schedule, now)

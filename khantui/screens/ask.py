@@ -18,6 +18,7 @@ from textual.widgets.option_list import Option
 from backend.api.wire import StartRun
 from khantui.errors import Misuse
 from khantui.render.text import visible
+from khantui.screens.form import Form
 from khantui.screens.host import Host, title
 from khantui.state.when import moment_or_span
 
@@ -122,7 +123,7 @@ class Line(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class Pause(ModalScreen[tuple[str, datetime | None] | None]):
+class Pause(Form[tuple[str, datetime | None] | None]):
     """Why a schedule is to stand still, and until when; None if it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -164,7 +165,7 @@ class Pause(ModalScreen[tuple[str, datetime | None] | None]):
         self.dismiss(None)
 
 
-class Trigger(ModalScreen[StartRun | None]):
+class Trigger(Form[StartRun | None]):
     """With which parameters and for which date a pipeline is to run."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -10,7 +10,6 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
 
 from backend.api.wire import ChannelTest, ChannelView, PutChannel
@@ -20,6 +19,7 @@ from khantui.render.rows import channel_columns
 from khantui.render.table import Column
 from khantui.render.text import visible
 from khantui.screens.ask import Confirm
+from khantui.screens.form import Form
 from khantui.screens.host import Host, title
 from khantui.screens.listing import Listing
 from khantui.screens.text import TextPage
@@ -125,7 +125,7 @@ class Channels(Listing[ChannelView]):
             self.look()
 
 
-class ChannelForm(ModalScreen[bool]):
+class ChannelForm(Form[bool]):
     """A channel, new or as it is. It stays open until the daemon has stored it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

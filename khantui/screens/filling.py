@@ -11,13 +11,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, Select, Static
 
 from khantui.errors import Failure
 from khantui.render.backfills import summary, would
 from khantui.render.text import visible
+from khantui.screens.form import Form
 from khantui.screens.host import Host, title
 from khantui.screens.parameters import ParameterFields
 from khantui.screens.timing_fields import row, zone_field
@@ -29,7 +29,7 @@ _LISTED = 1000  # logical times
 _TEXTS = frozenset(("start", "end", "step", "zone", "parallel"))
 
 
-class BackfillForm(ModalScreen[bool]):
+class BackfillForm(Form[bool]):
     """Which pipeline, from when to when, and how. It stays open, with all that was typed, until it is started."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

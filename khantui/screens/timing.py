@@ -10,7 +10,6 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, Select, SelectionList, Static
 
@@ -18,6 +17,7 @@ from backend.api.wire import ForesightView, ScheduleView
 from khantui.errors import Failure
 from khantui.render.firings import side_by_side
 from khantui.render.text import visible
+from khantui.screens.form import Form
 from khantui.screens.host import Host, title
 from khantui.screens.parameters import ParameterFields
 from khantui.screens.timing_fields import AS_WRITTEN, CHOICES, TEXTS, policy_fields, preset, row, times_fields
@@ -28,7 +28,7 @@ from khantui.widgets.line_view import LineView
 _QUIET = 0.2  # seconds without a key, after which the daemon is asked
 
 
-class ScheduleForm(ModalScreen[bool]):
+class ScheduleForm(Form[bool]):
     """One schedule, new or as it is. It stays open, with all that was typed, until the daemon has stored it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -53,7 +53,7 @@ def times_fields(timing: Timing, pipelines: Collection[str]) -> Iterable[Widget]
 def policy_fields(timing: Timing) -> Iterable[Widget]:
     """What happens around it."""
     yield row("if missed", _choice("catch_up", timing.catch_up, MISSED), *_CLOCK)
-    yield row("unless older", _text("window", timing.window, "than 2d: that is not made up for"), *_CLOCK)
+    yield row("none older", _text("window", timing.window, "than 2d is made up for"), *_CLOCK)
     yield row("if one runs", _choice("overlap", timing.overlap, OVERLAPS))
     yield row("deadline", _text("deadline", timing.deadline, "when it must have ended: 07:00, 07:00+1d, or 2h"))
     yield row("jitter", _text("jitter", timing.jitter, "5m: up to so long later, each time another while"))
