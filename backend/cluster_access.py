@@ -20,6 +20,7 @@ class ClusterAccess(Struct, frozen=True):
     namespace: str = ""
     volume: str = ""  # CLAIM or CLAIM/FOLDER: the volume that holds the data folder
     artifacts_secret: str = ""  # a Secret with the credentials of the artifact store
+    store_network: tuple[str, ...] = ()  # where the object store is: what NetworkPolicies must let pods reach
     registry: str = REGISTRY  # where the project's own images are
     image_version: str = __version__  # their tag
     stager_image: str = ""
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text("namespace", "NAME", "where Jobs are made, instead of the context's namespace")
     text("volume", "CLAIM[/FOLDER]", "the PersistentVolumeClaim that holds the data folder, and where in it")
     text("artifacts-secret", "NAME", "a Secret whose keys are variables with credentials for --artifacts")
+    texts("store-network", "STORE_NETWORK", "HOST[:PORT]", "where the artifact store is: pods with no network reach it")
     text("registry", "PREFIX", "where the images of short names are: PREFIX/khantui-python (%(default)s)", REGISTRY)
     text("image-version", "TAG", "the tag of those images (%(default)s)", __version__)
     text("stager-image", "IMAGE", "what moves artifacts to and from the store, instead of PREFIX/khantui-stager")
@@ -67,6 +69,7 @@ def read(parser: argparse.ArgumentParser, given: argparse.Namespace) -> ClusterA
         namespace=given.namespace,
         volume=given.volume.strip("/"),
         artifacts_secret=given.artifacts_secret,
+        store_network=tuple(given.store_network),
         registry=given.registry.rstrip("/"),
         image_version=given.image_version,
         stager_image=given.stager_image,

@@ -20,6 +20,7 @@ from backend.kube import SECRETS, Connection, Kube, Object, connect
 
 AUTHORITY = "khantui-ca"
 TOKEN = "khantui-token"  # noqa: S105  the Secret's name
+SECRETS_KEY = "khantui-secrets-key"
 DECADE = timedelta(days=3650)
 YEAR = timedelta(days=365)
 LEFT = timedelta(days=120)  # a certificate with less to live is renewed
@@ -91,6 +92,9 @@ class Certificates:
             await self._write(name, content, new=there is None)
         if await self._read(TOKEN) is None:
             await self._write(TOKEN, {"token": secrets.token_hex(32).encode()}, new=True)
+
+        if await self._read(SECRETS_KEY) is None:
+            await self._write(SECRETS_KEY, {"keys": base64.b64encode(secrets.token_bytes(32)) + b"\n"}, new=True)
 
     async def _authority(self) -> Pair:
         there = await self._read(AUTHORITY)

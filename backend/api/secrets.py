@@ -71,8 +71,8 @@ async def put_secret(call: Call) -> Response:
         )
         view = await _view(call, secret, 0, await _declared(call), most=1)
         condition = Condition(keys.secret(name), modified=found.modified if found else 0)
-        change = Put(keys.secret(name), encode(secret))
-        revision = await call.commit([condition], [change], name, answer=view, version=secret.number)
+        changes: list[Put | Delete] = [Put(keys.secret(name), encode(secret)), *_revoked(old, kept)]
+        revision = await call.commit([condition], changes, name, answer=view, version=secret.number)
         if revision is not None:
             return answer(replace(view, revision=revision))
     raise call.conflict(f"secret {name}")
@@ -90,7 +90,8 @@ async def delete_secret(call: Call) -> Response:
     if active := await _active(call, name):
         runs = dict.fromkeys(run for run, _ in active)
         raise Conflict(f"the secret {name} is in use by run {', '.join(runs)}", hint="wait until it has ended")
-    changes: list[Put | Delete] = [Delete(kv.key), Delete(keys.used(name), prefix=True)]
+    secret = decode(kv.value, Secret)
+    changes: list[Put | Delete] = [Delete(kv.key), Delete(keys.used(name), prefix=True), *_revoked(secret, ())]
     if await call.commit([Condition(kv.key, modified=kv.modified)], changes, name) is None:
         raise call.conflict(f"secret {name}")
     return Response(status_code=204)
@@ -144,6 +145,12 @@ async def _kept(call: Call, secret: Secret) -> tuple[SecretVersion, ...]:
     """Earlier values that are still needed: the newest, and those that an active run was given, to mask its logs."""
     active = {version for _, version in await _active(call, secret.name)}
     return tuple(v for v in secret.versions if v.id in active or v.id == secret.current.id)
+
+
+def _revoked(secret: Secret | None, kept: tuple[SecretVersion, ...]) -> list[Put]:
+    """Notes for the controller: values that are not kept any more must be nowhere else either."""
+    gone = [version for version in secret.versions if version not in kept] if secret else []
+    return [Put(keys.revoked(secret.name, version.id), b"") for version in gone if secret]
 
 
 async def _active(call: Call, name: str) -> list[tuple[str, str]]:

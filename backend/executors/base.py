@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from backend.accounts.grant import Grant
+from backend.accounts.grant import Grant, SecretRef
 from backend.run.state import Reason
 from backend.spec.model import Placement, Resources
 
@@ -118,6 +118,10 @@ class Executor(Protocol):
 
     async def sweep(self, active: Collection[str]) -> None:
         """Remove what is left of attempts of runs (ids) that are not `active`, like `forget`."""
+        ...
+
+    async def revoke(self, ref: SecretRef) -> None:
+        """Remove what is kept elsewhere of one value of a secret, which no attempt is given any more."""
         ...
 
     def missing_tools(self) -> dict[str, str]:

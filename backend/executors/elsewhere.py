@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping
 
+from backend.accounts.grant import SecretRef
 from backend.errors import ExecutorError
 from backend.executors.base import AttemptKey, AttemptSpec, HeldImage, Observation
 from backend.spec.images import Image, without_container
@@ -39,6 +40,9 @@ class Elsewhere:
         self.observe()
 
     async def sweep(self, active: Collection[str]) -> None:
+        self.observe()
+
+    async def revoke(self, ref: SecretRef) -> None:
         self.observe()
 
     async def identity(self, image: str, digest: str = "") -> str:

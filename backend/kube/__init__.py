@@ -7,15 +7,27 @@ from backend.kube.client import Kube, Requests
 from backend.kube.configuration import Connection, connect, context_of
 from backend.kube.informer import Change, Informer
 from backend.kube.objects import Meta, Object
-from backend.kube.resources import CRONJOBS, EVENTS, JOBS, NODES, PODS, SECRETS, Resource
+from backend.kube.resources import (
+    CRONJOBS,
+    EVENTS,
+    JOBS,
+    NETWORK_POLICIES,
+    NODES,
+    PODS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    Resource,
+)
 
 __all__ = [
     "CRONJOBS",
     "EVENTS",
     "JOBS",
+    "NETWORK_POLICIES",
     "NODES",
     "PODS",
     "SECRETS",
+    "SERVICE_ACCOUNTS",
     "Change",
     "Connection",
     "Informer",

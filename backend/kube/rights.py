@@ -17,6 +17,9 @@ RIGHTS = (
     Right("", "events", ("list", "watch")),
     Right("", "pods", ("delete", "get", "list", "patch", "watch")),
     Right("", "pods/log", ("get",)),
+    Right("", "secrets", ("create", "delete")),
+    Right("", "serviceaccounts", ("create", "update")),
     Right("batch", "cronjobs", ("create", "delete", "get", "list", "patch", "watch")),
     Right("batch", "jobs", ("create", "delete", "get", "list", "watch")),
+    Right("networking.k8s.io", "networkpolicies", ("create", "update")),
 )

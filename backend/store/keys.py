@@ -34,6 +34,7 @@ tokens/<name>                            a token for a machine: its hash, and wh
 failing/<pipeline>                       a pipeline whose newest run to end has failed, and that tells of it
 accounts/<name>                          a service account: what its stages may reach
 secrets/<name>                           a secret, sealed
+revoked/<secret>/<version>               a value that is given no more, until the executor has let go of it
 used/<secret>/<mirrored id>/<stage>/<n>  an attempt that was given a secret
 requests/<hash>                          idempotency keys, leased
 audit/<mirrored id>
@@ -72,6 +73,7 @@ TOKENS = "tokens/"
 ACCOUNTS = "accounts/"
 SECRETS = "secrets/"
 USED = "used/"
+REVOKED = "revoked/"
 AUDIT = "audit/"
 VERSIONS = "versions/"
 BY_PIPELINE = "by-pipeline/"
@@ -279,6 +281,11 @@ def account(name: str) -> str:
 def secret(name: str) -> str:
     """A secret."""
     return f"{SECRETS}{name}"
+
+
+def revoked(secret_name: str, version: str) -> str:
+    """A value of a secret that is given no more."""
+    return f"{REVOKED}{secret_name}/{version}"
 
 
 def used(secret_name: str, identifier: str = "", stage: str = "", number: int = 0) -> str:

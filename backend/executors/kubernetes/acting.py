@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 from backend.errors import (
     ClusterConflict,
@@ -18,7 +18,11 @@ from backend.errors import (
 )
 from backend.executors.kubernetes import words
 from backend.executors.kubernetes.objects import Job, Pod
-from backend.kube import JOBS, PODS, Kube
+from backend.kube import JOBS, PODS, SECRETS, Kube, Object
+from backend.kube.resources import Resource
+
+Again = Literal["leave", "replace"]
+Waits = Callable[[str], None]
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +70,33 @@ async def create(
             raise ExecutorError(error.message, hint=error.hint) from error
         await asyncio.sleep(pause)
     return False
+
+
+async def provide(
+    kube: Kube, resource: Resource, manifest: dict[str, Any], again: Again, wanted: Callable[[], bool], waits: Waits
+) -> None:
+    """See to it that an object is there, and is as it should be. Raises ExecutorError."""
+    patience, name = Patience(), str(manifest["metadata"]["name"])
+    while wanted():
+        try:
+            try:
+                await kube.create(resource, manifest, Object)
+            except ObjectExists:
+                if again == "replace":
+                    await kube.replace(resource, name, manifest, Object)
+            return
+        except (ClusterUnavailable, ObjectMissing, ClusterConflict) as error:  # or somebody deletes it at this moment
+            pause = patience.after(error) if isinstance(error, ClusterUnavailable) else _FIRST_PAUSE
+            waits(f"waits for the cluster: {error.message}")
+            await asyncio.sleep(pause)
+        except ClusterError as error:
+            hint = error.hint or "the Role in deploy/base/controller.yaml has what the daemon needs"
+            raise ExecutorError(error.message, hint=hint) from error
+
+
+async def delete_secret(kube: Kube, name: str) -> None:
+    """Delete a Secret."""
+    await _insist(lambda: kube.delete(SECRETS, name))
 
 
 async def delete(kube: Kube, job: str) -> None:

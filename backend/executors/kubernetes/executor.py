@@ -11,18 +11,21 @@ import asyncio
 import logging
 import os
 import shutil
-from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from backend.accounts.grant import SecretRef
 from backend.clock import Clock
 from backend.errors import (
     ClusterError,
+    ExecutorError,
     ObjectMissing,
 )
 from backend.executors.base import AttemptKey, AttemptSpec, HeldImage, Observation
-from backend.executors.kubernetes import acting, names
+from backend.executors.kubernetes import access, acting, names
 from backend.executors.kubernetes.capacity import Capacity
 from backend.executors.kubernetes.following import Following
 from backend.executors.kubernetes.gathering import gather, gathered
@@ -32,7 +35,7 @@ from backend.executors.kubernetes.objects import Job
 from backend.executors.kubernetes.reading import Ended, Need, Runs, Unknown, Waits, read
 from backend.executors.kubernetes.settings import Settings, SharedVolume
 from backend.executors.kubernetes.tracking import Seen, Tracked
-from backend.kube import JOBS, Kube
+from backend.kube import JOBS, NETWORK_POLICIES, SECRETS, SERVICE_ACCOUNTS, Kube, Resource
 from backend.layout import Layout
 from backend.run.state import Reason
 from backend.spec.images import IMAGES, Image, without_container
@@ -41,6 +44,7 @@ from backend.spec.quantity import show_duration
 log = logging.getLogger(__name__)
 
 FORCE = 20.0  # seconds beyond the grace after which a pod that does not end is deleted without its node's word
+PROVIDED = 300.0  # seconds for which what was made for a service account is taken to be there
 LAG = 5.0  # seconds that news of a pod may come later than those of its Job
 UNHEARD = 60.0  # seconds after which one asks for a Job that was made and never heard of again
 PATIENCE = 3.0  # seconds that the cluster may be slow without anybody hearing of it
@@ -91,6 +95,7 @@ class KubernetesExecutor:
         self._said: list[Observation] = []
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._provided: dict[str, tuple[str, float]] = {}  # objects that were seen to be there, and until when to rely
 
     def missing_tools(self) -> dict[str, str]:
         """The images that cannot run on a cluster."""
@@ -316,6 +321,8 @@ class KubernetesExecutor:
 
     async def _make(self, tracked: Tracked, spec: AttemptSpec) -> None:
         """Make its Job, however long the cluster is away. Raises ExecutorError."""
+        if spec.grant.refused:
+            raise ExecutorError(spec.grant.refused)
         manifest = job(spec, self.settings, self._images)
 
         def waits(message: str) -> None:
@@ -324,6 +331,7 @@ class KubernetesExecutor:
         tracked.making = True
         try:
             await self._prepare(spec)
+            await self._provide(spec, lambda: not tracked.cancelled, waits)
             if not await acting.create(self.kube, manifest, lambda: not tracked.cancelled, waits):
                 self._conclude(tracked, Ended(Reason.CANCELLED, "cancelled"))
                 return
@@ -361,6 +369,30 @@ class KubernetesExecutor:
                 os.chown(out, self.settings.user, self.settings.user)
             if gathered(spec):
                 await asyncio.to_thread(gather, self._layout, spec)
+
+    async def _provide(self, spec: AttemptSpec, wanted: Callable[[], bool], waits: acting.Waits) -> None:
+        """Make what its service account stands for, before there is a pod. Raises ExecutorError."""
+        grant, settings = spec.grant, self.settings
+        objects: list[tuple[Resource, dict[str, Any], acting.Again]] = [
+            (SECRETS, access.secret(settings, secret), "leave") for secret in grant.secrets
+        ]
+        if (account := access.service_account(spec.account, grant, settings)) is not None:
+            objects.append((SERVICE_ACCOUNTS, account, "replace"))
+        if (policy := access.policy(spec.account, grant, settings)) is not None:
+            objects.append((NETWORK_POLICIES, policy, "replace"))
+        now = time.monotonic()
+        for resource, manifest, again in objects:
+            name, digest = f"{resource.plural}/{manifest['metadata']['name']}", access.digest([manifest])
+            known, until = self._provided.get(name, ("", 0.0))
+            if known != digest or now > until:
+                await acting.provide(self.kube, resource, manifest, again, wanted, waits)
+                self._provided[name] = (digest, now + PROVIDED)
+
+    async def revoke(self, ref: SecretRef) -> None:
+        """Delete the Secret that holds one value of a secret."""
+        name = access.secret_name(self.settings, ref)
+        self._provided.pop(f"{SECRETS.plural}/{name}", None)
+        await acting.delete_secret(self.kube, name)
 
     def _mark(self, key: AttemptKey) -> Path:
         """A file that says that its Job was made."""

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from backend.accounts.account import FOLDER
 from backend.errors import ExecutorError
 from backend.executors import environment
 from backend.executors.base import AttemptSpec
-from backend.executors.kubernetes import names
+from backend.executors.kubernetes import access, names
 from backend.executors.kubernetes.gathering import folder, gathered
 from backend.executors.kubernetes.settings import ObjectStorage, Settings, SharedVolume
 from backend.layout import Layout
@@ -40,6 +41,7 @@ def job(spec: AttemptSpec, settings: Settings, images: Mapping[str, Image] = IMA
     """The Job that runs an attempt. Raises ExecutorError for what can never run there."""
     key, placement = spec.key, spec.kubernetes
     marks = names.labels(key, spec.pipeline, settings.instance)
+    marks[names.ACCOUNT] = names.label(spec.account)
     marks[names.NETWORK] = "none" if spec.account == "none" else "declared"
     exact = names.exact(key, spec.pipeline)
     pod_notes = {**placement.annotations, **exact}
@@ -77,18 +79,18 @@ def _pod(spec: AttemptSpec, settings: Settings, images: Mapping[str, Image]) -> 
         "imagePullPolicy": placement.image_pull_policy or settings.pull_policy,
         "workingDir": CODE,
         "command": [_literal(word) for word in ([*image.interpreter, script] if spec.script else spec.argv)],
-        "env": _environment(spec),
+        "env": [*_environment(spec), *access.environment(spec.grant, settings, FOLDER)],
         "volumeMounts": mounts,
         "securityContext": _CONFINED,
         "resources": _resources(spec),
     }
-    account = _account(spec, settings)
+    account = access.service_account_name(spec.account, spec.grant, settings)
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": settings.grace,
         "enableServiceLinks": False,
         "shareProcessNamespace": True,  # as process 1, a command would not die of signals that it does not handle
-        "automountServiceAccountToken": bool(account),
+        "automountServiceAccountToken": access.has_token(spec.account, spec.grant),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": settings.user,
@@ -162,18 +164,6 @@ def image_of(name: str, settings: Settings, images: Mapping[str, Image]) -> tupl
     return where, image
 
 
-def _account(spec: AttemptSpec, settings: Settings) -> str:
-    if spec.account == "none":
-        return ""
-    account = settings.accounts.get(spec.account)
-    if account is None:
-        raise ExecutorError(
-            f"the service account {spec.account!r} stands for none of the cluster's",
-            hint=f"the daemon is to be started with --account {spec.account}=NAME, a ServiceAccount of its namespace",
-        )
-    return account
-
-
 def _script(spec: AttemptSpec) -> str:
     if len(spec.script.encode()) > LONGEST_SCRIPT:
         raise ExecutorError(
@@ -239,6 +229,9 @@ def _volumes(spec: AttemptSpec, settings: Settings, script: str) -> tuple[list[d
             mounts.append({"name": "code", "mountPath": CODE, "readOnly": True})
         volumes.append({"name": "data", "persistentVolumeClaim": {"claimName": settings.storage.claim}})
         mounts += _shared(spec, settings.storage)
+    if secrets := access.files(spec.grant, settings):
+        volumes.append(secrets)
+        mounts.append({"name": "secrets", "mountPath": FOLDER, "readOnly": True})
     return volumes, mounts
 
 

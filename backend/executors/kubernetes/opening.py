@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
+from backend.accounts.destination import parse
 from backend.clock import Clock
 from backend.cluster_access import ClusterAccess
 from backend.errors import ExecutorError
@@ -48,6 +49,7 @@ def settings_of(access: ClusterAccess, artifacts: str, instance: str) -> Setting
         registry=access.registry,
         version=access.image_version,
         accounts=dict(account.split("=", 1) for account in access.accounts),
+        store_network=_destinations(access.store_network),
         pull_policy=access.pull_policy,
         pull_secrets=access.pull_secrets,
     )
@@ -57,6 +59,15 @@ def settings_of(access: ClusterAccess, artifacts: str, instance: str) -> Setting
             raise ExecutorError(f"nothing waits for {name!r}", hint=f"--wait NAME=TIME, with {', '.join(_WAITS)}")
         settings = replace(settings, **{f"{name}_wait": _time(given, text, name)})
     return settings
+
+
+def _destinations(given: tuple[str, ...]) -> tuple[str, ...]:
+    for text in given:
+        try:
+            parse(text)
+        except ValueError as error:
+            raise ExecutorError(f"--store-network: {error}", hint="--store-network 10.1.0.0/16:9000") from None
+    return given
 
 
 def _storage(access: ClusterAccess, artifacts: str) -> SharedVolume | ObjectStorage:

@@ -28,6 +28,7 @@ class Settings(Struct, frozen=True):
     registry: str  # before the names of the project's own images: "ghcr.io/khantui"
     version: str  # their tag
     accounts: dict[str, str] = {}  # a pipeline's service account -> the namespace's ServiceAccount
+    store_network: tuple[str, ...] = ()  # destinations of the object store, for NetworkPolicies; empty: not known
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
     user: int = 1000  # whom stages run as

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
+from backend.accounts.grant import SecretRef
 from backend.clock import Clock
 from backend.errors import ExecutorError
 from backend.executors.base import AttemptKey, AttemptSpec, HeldImage, Observation
@@ -121,6 +122,9 @@ class SandboxExecutor:
 
     async def sweep(self, active: Collection[str]) -> None:
         """Nothing: what an attempt leaves is its own folder, which goes with its run."""
+
+    async def revoke(self, ref: SecretRef) -> None:
+        """Nothing: values are given from memory, and kept nowhere."""
 
     async def identity(self, image: str, digest: str = "") -> str:
         """The image's program, as this machine has it."""

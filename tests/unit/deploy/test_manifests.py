@@ -14,7 +14,7 @@ import yaml
 
 from backend import __version__
 from backend.admin.accounts import ACCOUNTS
-from backend.admin.certificates import AUTHORITY, TOKEN, certificates
+from backend.admin.certificates import AUTHORITY, SECRETS_KEY, TOKEN, certificates
 from backend.admin.member import NAME, flags, member_of
 from backend.kube.rights import RIGHTS
 
@@ -74,7 +74,7 @@ def test_nothing_reaches_beyond_the_namespace() -> None:
 def test_only_the_job_that_makes_them_reads_secrets_and_only_ours() -> None:
     rules = one(list(written()), "Role", "khantui-certificates")["rules"]
     assert [r["verbs"] for r in rules] == [["create"], ["get", "patch"]]
-    assert set(rules[1]["resourceNames"]) == {AUTHORITY, TOKEN, *certificates("khantui")}
+    assert set(rules[1]["resourceNames"]) == {AUTHORITY, SECRETS_KEY, TOKEN, *certificates("khantui")}
 
 
 @pytest.mark.parametrize(("name", "template"), PODS, ids=[name for name, _ in PODS])
@@ -103,7 +103,7 @@ def test_pods_are_of_the_strictest_kind_and_say_what_they_need(name: str, templa
 def test_what_is_built_fits_together(folder: str) -> None:
     manifests = built(folder)
     known = {(m["kind"], m["metadata"]["name"]) for m in manifests}
-    made = {AUTHORITY, TOKEN, *certificates("khantui")}
+    made = {AUTHORITY, SECRETS_KEY, TOKEN, *certificates("khantui")}
     claims = {f"data-{NAME}-{n}" for n in range(3)} | {"khantui-backups", "khantui-data"}
     assert {m["metadata"].get("namespace", "khantui") for m in manifests} == {"khantui"}
     for name, template in pods(manifests):

@@ -6,10 +6,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from backend.accounts.grant import GivenSecret, Grant
 from backend.cluster_access import ClusterAccess
 from backend.errors import ExecutorError
 from backend.executors.base import AttemptKey, AttemptSpec, Mount
+from backend.executors.kubernetes import access
 from backend.executors.kubernetes.gathering import MOST
 from backend.executors.kubernetes.manifest import job
 from backend.executors.kubernetes.opening import settings_of
@@ -141,3 +144,32 @@ def test_settings() -> None:
 def test_settings_that_make_no_sense(access: ClusterAccess, words: str) -> None:
     with pytest.raises(ExecutorError, match=words):
         settings_of(access, "", "i")
+
+
+def test_where_an_object_store_is_is_opened_to_all_and_unless_it_is_known_there_are_no_policies() -> None:
+    assert access.policy("none", Grant(), STORE) is None
+    known = access.policy("none", Grant(), replace(STORE, store_network=("10.9.0.0/16:9000",)))
+    assert known is not None
+    assert known["spec"]["egress"] == [
+        {"to": [{"ipBlock": {"cidr": "10.9.0.0/16"}}], "ports": [{"port": 9000, "protocol": "TCP"}]}
+    ]
+    assert access.policy("mapped", Grant(), VOLUME) is None  # by a flag: nothing is declared here
+
+
+def test_a_job_refers_to_secrets_and_does_not_have_them() -> None:
+    secrets = (
+        GivenSecret("api_token", "v1", b"s3cr3t", env="TOKEN"),
+        GivenSecret("key", "v2", b"s3cr3t", env="KEY", file="key.json"),
+    )
+    made = pod(VOLUME, account="a", grant=Grant(secrets=secrets, declared=True))
+    (stage,) = made["containers"]
+    variables = {v["name"]: v for v in stage["env"]}
+    assert variables["TOKEN"]["valueFrom"] == {"secretKeyRef": {"name": "khantui-i-api-token-v1", "key": "value"}}
+    assert variables["KEY"]["value"] == "/khan/secrets/key.json"
+    assert {"name": "secrets", "mountPath": "/khan/secrets", "readOnly": True} in stage["volumeMounts"]
+    assert "s3cr3t" not in repr(made)
+    assert (made["automountServiceAccountToken"], "serviceAccountName" in made) == (False, False)
+    fetched = pod(STORE, code="c0de", account="a", grant=Grant(secrets=secrets, declared=True))
+    for helper in (fetched["initContainers"][0], *fetched["containers"]):
+        assert "secrets" not in {m["name"] for m in helper["volumeMounts"]}
+        assert "TOKEN" not in {v["name"] for v in helper["env"]}
