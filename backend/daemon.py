@@ -36,6 +36,7 @@ from backend.control.followers import Followers
 from backend.control.grants import Grants
 from backend.control.leader import Leader
 from backend.control.notifier import Notifier
+from backend.control.retaining import Retaining
 from backend.control.revocations import Revocations
 from backend.control.runs import Parts, RunController
 from backend.control.ticks import Ticker
@@ -300,6 +301,9 @@ class Daemon:
             tasks.create_task(Calendars(self._store, self._feed, clock, fence).run())
             tasks.create_task(Backfills(self._store, self._feed, self._catalogue, clock, fence).run())
             tasks.create_task(Revocations(self._store, self._feed, self._executor, fence).run())
+            tasks.create_task(
+                Retaining(self._store, self._feed, self._catalogue, self._artifacts, self._logs, clock, fence).run()
+            )
             tasks.create_task(Notifier(self._store, self._feed, self._logs, clock, fence).run())
 
     def _mapped(self) -> tuple[str, ...]:

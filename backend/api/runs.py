@@ -247,7 +247,8 @@ async def _command(call: Call, run: Run, kv: KeyValue, command: Command) -> Resp
     view = run_view(run, kv.modified)
     key = keys.command(run.id, new_id(command.at))
     put = Put(key, encode(command))
-    if await call.commit([Condition(key, modified=0)], [put], run.id, answer=view, status=202) is None:
+    conditions = [Condition(key, modified=0), Condition(kv.key, created=kv.created)]  # it may be removed meanwhile
+    if await call.commit(conditions, [put], run.id, answer=view, status=202) is None:
         raise call.conflict(f"run {run.id}")
     return answer(view, 202)
 

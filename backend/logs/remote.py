@@ -36,6 +36,14 @@ class RemoteLogs:
         with self._lock:
             self._absent.pop(key, None)
 
+    async def remove(self, run: str) -> None:
+        """Remove the archives of a run. Raises ObjectStoreError."""
+        prefix = (_KEYS.logs / run).as_posix()
+        await self._bucket.delete([head.key async for head in self._bucket.below(prefix)])
+        with self._lock:
+            for key in [k for k in self._open if k.run == run]:
+                del self._open[key]
+
     def open(self, key: LogKey) -> Archive:
         """An archive. Raises FileNotFoundError; DamagedLog; ArtifactError if it cannot be had."""
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -255,6 +256,12 @@ class LogStore:
             with contextlib.suppress(FileNotFoundError):  # another call was faster
                 Scrubber(self._layout.live_log(*key), masker).scrub()
         self._layout.hidden_in_log(*key).unlink(missing_ok=True)
+
+    async def remove(self, run: str) -> None:
+        """Remove the archived logs of a run. No error if there are none. Raises ArtifactError."""
+        await asyncio.to_thread(shutil.rmtree, self._layout.logs / run, True)
+        if self._remote is not None:
+            await self._remote.remove(run)
 
     async def follow(self, run: str, stage: str, number: int, start: int = 1) -> AsyncIterator[list[Line]]:
         """Lines from `start` on, as they come, until the log has ended. Waits for a log that is not there yet."""

@@ -133,6 +133,13 @@ class Concurrency(Struct, frozen=True, omit_defaults=True):
     when_full: Literal["queue", "skip", "replace"] = "queue"
 
 
+class Retention(Struct, frozen=True, omit_defaults=True):
+    """Which ended runs are removed by and by; None: none for that reason."""
+
+    runs: int | None = None  # those beyond so many
+    age: float | None = None  # seconds; those that ended longer ago
+
+
 class Pipeline(Struct, frozen=True, omit_defaults=True):
     """A whole document."""
 
@@ -152,6 +159,7 @@ class Pipeline(Struct, frozen=True, omit_defaults=True):
     timeout: float | None = None  # seconds, of a whole run
     kubernetes: Placement = Placement()  # of all stages, unless they say it differently
     notify: dict[str, tuple[str, ...]] = {}
+    retention: Retention = Retention()
     cache: bool = False  # of all stages that have outputs, unless they say it differently
 
     def caches(self, stage: str) -> bool:

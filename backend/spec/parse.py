@@ -18,6 +18,7 @@ from backend.spec.model import (
     Pipeline,
     Placement,
     Resources,
+    Retention,
     Retries,
     Stage,
     Toleration,
@@ -128,6 +129,10 @@ class _Maker:
             kubernetes=self._placement(raw.get("kubernetes", {}), ("kubernetes",)),
             notify={event: tuple(names) for event, names in raw.get("notify", {}).items()},
             cache=raw.get("cache", False),
+            retention=Retention(
+                _whole(raw.get("retention", {}).get("runs")),
+                self._duration(raw.get("retention", {}), "age", ("retention",)),
+            ),
         )
 
     def _parameter(self, raw: dict[str, Any]) -> Parameter:

@@ -14,6 +14,7 @@ results/<pipeline>/<stage>/<hash>        what a stage has written, by the hash o
 made/<pipeline>/<instance>               what the newest of an instance's results was made from
 held/<id>/<other>                        content of a run that another has as its own; without <other>: the last time
 commands/<id>/<command>                  what somebody asked of a run, until it is done
+removing/<id>                            a run that was removed, whose files are still to go: runs whose content it had
 ended/<id>                               a run that ended and whose followers have not been started yet
 by-pipeline/<name>/<mirrored id>         indexes, values empty
 by-state/<state>/<mirrored id>
@@ -60,6 +61,7 @@ STAGES = "stages/"
 COMMANDS = "commands/"
 RESULTS = "results/"
 ENDED = "ended/"
+REMOVING = "removing/"
 SCHEDULES = "schedules/"
 CALENDARS = "calendars/"
 BACKFILLS = "backfills/"
@@ -173,6 +175,11 @@ def commands(identifier: str) -> str:
 def command(identifier: str, command_id: str) -> str:
     """One thing asked of a run."""
     return f"{COMMANDS}{identifier}/{command_id}"
+
+
+def removing(identifier: str) -> str:
+    """A run that was removed, whose files are still to go."""
+    return f"{REMOVING}{identifier}"
 
 
 def ended(identifier: str) -> str:

@@ -78,14 +78,14 @@ async def unheld(store: Store, run: Run) -> Condition | None:
     return Condition(mark, modified=page.items[0].modified if page.items else 0)
 
 
-async def let_go(store: Store, run_id: str) -> list[Delete]:
-    """The marks of a run that is to be removed, in the runs whose content it has."""
+async def origins_of(store: Store, run_id: str) -> list[str]:
+    """The runs whose content a run has as its own."""
     origins: set[str] = set()
     async for page in store.scan(keys.stages(run_id)):
         origins |= {decode(item.value, StageRecord).reused_from for item in page.items}
     async for page in store.scan(keys.inputs(run_id)):
         origins |= {decode(item.value, External).run for item in page.items}
-    return [Delete(keys.held(origin, run_id)) for origin in sorted(origins - {""})]
+    return sorted(origins - {"", run_id})
 
 
 async def forget(store: Store, run: Run, plan: Plan, conditions: list[Condition]) -> None:

@@ -15,7 +15,7 @@ from backend.store.base import Delete, Put
 from backend.store.catalogue import Catalogue
 from backend.store.codec import encode
 from backend.store.records import delete_run
-from backend.store.results import forget, let_go, unheld
+from backend.store.results import forget, origins_of, unheld
 from backend.store.secrets import Secret, SecretVersion, about
 from backend.vault.envelope import seal
 from tests.scenarios.world import World
@@ -213,7 +213,7 @@ async def remove(world: World, run: Run, *, latest: bool = False) -> None:
     await forget(world.store, current, loaded.plan, [])
     condition = await unheld(world.store, current)
     assert condition is not None
-    changes = [*delete_run(current), *await let_go(world.store, current.id)]
+    changes = [*delete_run(current), *(Delete(keys.held(o, run.id)) for o in await origins_of(world.store, run.id))]
     assert await world.store.commit([condition], changes) is not None
 
 
