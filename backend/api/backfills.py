@@ -226,11 +226,12 @@ async def _steps(call: Call, pipeline: str, body: StartBackfill) -> tuple[Steps,
         return Steps(cron=(text,), zone=zone), text, None
     else:
         kv = await call.services.store.get(keys.schedule(text))
-        if kv is None:
+        found = decode(kv.value, Schedule) if kv is not None else None
+        if found is None or not call.sees(found.pipeline):
             raise NotFound(
                 f"{text!r} is no step", hint="a span such as 1d, a cron expression, or the name of a schedule"
             )
-        schedule = decode(kv.value, Schedule)
+        schedule = found
         if schedule.pipeline != pipeline:
             raise InvalidRequest(f"schedule {text!r} is of {schedule.pipeline}, not of {pipeline}")
     return steps_of(schedule), when(schedule), schedule

@@ -257,12 +257,17 @@ async def test_nobody_edits_their_way_to_what_is_others(teams: Guarded) -> None:
         assert (await teams.as_(ann, "POST", "/pipelines", {**body, "dry_run": True})).status_code == answer.status_code
     linted = await teams.as_(ann, "POST", "/lint", document("x", "sales", inputs={"p": {"from": "payrol/out"}}))
     assert "payroll" not in linted.text  # nor is it suggested
+    await teams.put("people", labels={"team": "people"}, stages=dict(STAGES))
     # a pipeline that was deleted still has runs: who makes it again must have been its editor
     await teams.ask("DELETE", "/pipelines/payroll", force="1", status=204)
     assert (await teams.as_(ann, "POST", "/pipelines", document("payroll", "sales"))).status_code in (403, 404)
     plan = {"pipeline": "sales-eu", "kind": "after", "after": ["payroll"]}
     assert (await teams.as_(ann, "PUT", "/schedules/spy", plan)).status_code == 404
     assert (await teams.as_(ann, "PUT", "/schedules/s-sales-eu", plan)).status_code == 404
+    range_ = {"start": "2026-01-01", "end": "2026-01-02", "step": "s-hidden"}
+    await teams.ask("PUT", "/schedules/s-hidden", {"pipeline": "people", "kind": "cron", "cron": ["0 6 * * *"]})
+    stepped = await teams.as_(ann, "POST", "/pipelines/sales-eu/backfills/preview", range_)
+    assert (stepped.status_code, "people" in stepped.text) == (404, False)
     takes = {"pipeline": "sales-us", "kind": "cron", "cron": ["0 7 * * *"]}
     assert (await teams.as_("user:bob", "PUT", "/schedules/mine", takes)).status_code == 403
 
