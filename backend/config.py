@@ -12,10 +12,11 @@ from typing import Literal
 import platformdirs
 from msgspec import Struct
 
-from backend import cluster_access, etcd_access, listening, trust
+from backend import cluster_access, etcd_access, listening, safeguards, trust
 from backend.cluster_access import ClusterAccess
 from backend.etcd_access import EtcdAccess
 from backend.listening import Listening
+from backend.safeguards import Safeguards
 from backend.trust import Trust
 
 
@@ -46,6 +47,7 @@ class Config(Struct, frozen=True):
     etcd_binary: Path | None
     otlp: str  # where traces of runs go; empty: nowhere
     secrets_key: Path | None  # the keys that wrap those of secrets; None: a file of our own in the data folder
+    safeguards: Safeguards
     artifacts: str  # the URL of an object store for artifacts, code and archived logs; empty: the data folder
 
 
@@ -107,6 +109,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
     )
     etcd_access.add_arguments(parser)
     cluster_access.add_arguments(parser)
+    safeguards.add_arguments(parser)
     given = parser.parse_args(argv)
     if given.executor not in ("sandbox", "kubernetes"):
         parser.error(f"KHANTUI_EXECUTOR is {given.executor!r}, and must be sandbox or kubernetes")
@@ -133,6 +136,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         etcd=access,
         etcd_binary=Path(binary) if binary else None,
         otlp=given.otlp,
+        safeguards=safeguards.read(parser, given),
         artifacts=given.artifacts,
         secrets_key=Path(given.secrets_key).expanduser().absolute() if given.secrets_key else None,
     )

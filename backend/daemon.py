@@ -24,6 +24,7 @@ from backend.access.model import Binding, checked_subject
 from backend.api.app import create_app, create_probes
 from backend.api.doors import Way, open_doors
 from backend.api.identity import Login
+from backend.api.rates import Rates
 from backend.api.serve import serve
 from backend.api.services import Services
 from backend.artifacts import ArtifactStore, CodeStore, FolderStore, ObjectStore
@@ -34,6 +35,7 @@ from backend.control.backfills import Backfills
 from backend.control.calendars import Calendars
 from backend.control.followers import Followers
 from backend.control.grants import Grants
+from backend.control.journal import Journal
 from backend.control.leader import Leader
 from backend.control.notifier import Notifier
 from backend.control.retaining import Retaining
@@ -305,6 +307,7 @@ class Daemon:
                 Retaining(self._store, self._feed, self._catalogue, self._artifacts, self._logs, clock, fence).run()
             )
             tasks.create_task(Notifier(self._store, self._feed, self._logs, clock, fence).run())
+            tasks.create_task(Journal(self._store, clock, fence, self._config.safeguards).run())
 
     def _mapped(self) -> tuple[str, ...]:
         """The service accounts that stand for one of the cluster's by a flag."""
@@ -357,6 +360,8 @@ class Daemon:
             metrics=self._metrics,
             access=self._access,
             login=Login(self._access, self._config.listening, Trusted(self._config.trust), self._clock),
+            safeguards=self._config.safeguards,
+            rates=Rates(self._config.safeguards.rate, self._config.safeguards.burst),
         )
 
         listening = self._config.listening

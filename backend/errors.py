@@ -8,6 +8,9 @@
     ├── NotAllowed                 this identity may not do this
     ├── NotAuthenticated           it is not known who asks
     ├── IdentityUnavailable        nor can it be, at the moment: an issuer's keys cannot be fetched
+    ├── ReasonRequired             this must say why
+    ├── TooMany                    this caller asks too often
+    ├── TooSlow                    the request did not arrive in time
     ├── StoreError
     │   ├── StoreUnavailable       the store cannot be reached: surely not applied; may be tried again
     │   │   └── StoreUntrusted     TLS keeps the connection from coming about: a certificate is wrong or too old
@@ -99,6 +102,28 @@ class IdentityUnavailable(KhanError):
     """Who asks cannot be told at the moment."""
 
     code, status = "identity-unavailable", 503
+
+
+class ReasonRequired(KhanError):
+    """This must say why."""
+
+    code, status = "reason-required", 400
+
+
+class TooMany(KhanError):
+    """This caller asks too often; `wait` is in seconds."""
+
+    code, status = "too-many", 429
+
+    def __init__(self, message: str, *, wait: int) -> None:
+        super().__init__(message, hint=f"try again in {wait} s")
+        self.wait = wait
+
+
+class TooSlow(KhanError):
+    """The request did not arrive in time."""
+
+    code, status = "too-slow", 408
 
 
 class StoreError(KhanError):

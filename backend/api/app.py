@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
 
@@ -16,6 +17,7 @@ from backend.api import (
     access,
     accounts,
     artifacts,
+    audit,
     backfills,
     calendars,
     channels,
@@ -23,6 +25,7 @@ from backend.api import (
     events,
     forecast,
     images,
+    journal,
     logs,
     merged_logs,
     openapi,
@@ -41,13 +44,25 @@ from backend.api.identity import Identity
 from backend.api.operations import OPERATIONS, Handler, Operation
 from backend.api.services import Services
 from backend.api.wire import API
-from backend.errors import InvalidRequest
+from backend.errors import InvalidRequest, NotAllowed, NotAuthenticated, StoreError, TooMany
+from backend.store.records import AuditRecord
+
+log = logging.getLogger(__name__)
+
+# whatever a browser is shown of it is text: no page of ours, and none of whoever wrote an artifact
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+}
 
 # importing them registers their operations
 MODULES = (
     access,
     accounts,
     artifacts,
+    audit,
     backfills,
     calendars,
     channels,
@@ -109,21 +124,58 @@ def _route(services: Services, path: str, operation: Operation, *, checked: bool
 
     async def endpoint(request: Request) -> Response:
         began = time.perf_counter()
+        call: Call | None = None
         try:
             if checked:
                 _check(name, request, operation.query)
-            call = Call(request, services, await services.login.identify(request), name)
+            who = await services.login.identify(request)
+            if not who.principal.owner:
+                services.rates.take(who.name)
+            call = Call(request, services, who, name)
             await guard(call, operation)
             response = ended_in_time(call, operation, await operation.handler(call))
         except Answered as before:
             response = before.response
         except Exception as error:
             response = problems.response(problems.of(error, request.url.path))
+            if isinstance(error, TooMany):
+                response.headers["Retry-After"] = str(error.wait)
+            if isinstance(error, NotAllowed | NotAuthenticated) or (call is not None and call.refused):
+                await _note(services, request, name, call, response.status_code)
+        for header, value in _HEADERS.items():
+            response.headers.setdefault(header, value)
+        if call is not None:
+            response.headers["X-Request-Id"] = call.source.request
         services.metrics.requests.labels(name, str(response.status_code)).inc()
         services.metrics.seconds.labels(name).observe(time.perf_counter() - began)
         return response
 
     return Route(path, endpoint, methods=[operation.method], name=name)
+
+
+async def _note(services: Services, request: Request, name: str, call: Call | None, status: int) -> None:
+    """Write down what was refused; if it cannot be, it was refused all the same."""
+    try:
+        where = journal.source(request, None) if call is None else call.source
+    except InvalidRequest:
+        where = journal.Source("", "", "", "")
+    record = AuditRecord(
+        services.clock.now(),
+        call.who.name if call is not None else "",
+        name,
+        "/".join(str(part)[:100] for part in request.path_params.values()),
+        call.who.origin if call is not None else request.client.host if request.client else "unix",
+        {"status": status},
+        where.proof,
+        where.client,
+        where.reason,
+        where.request,
+        "denied",
+    )
+    try:
+        await services.refusals.note(record)
+    except StoreError as error:
+        log.warning("a refusal of %s to %s cannot be written down: %s", name, record.who or record.origin, error)
 
 
 def _check(name: str, request: Request, query: Collection[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from msgspec.structs import replace
 from starlette.responses import Response
@@ -45,7 +46,7 @@ async def start_backfill(call: Call) -> Response:
     if not times:
         raise InvalidRequest("there is no logical time in that range", hint="look at it with a preview (--dry-run)")
     key, view = keys.backfill(backfill.id), _view(backfill, 0)
-    detail = {"pipeline": backfill.pipeline, "total": backfill.total, "parameters": backfill.parameters}
+    detail: dict[str, Any] = {"pipeline": backfill.pipeline, "total": backfill.total, "parameters": backfill.parameters}
     conditions, changes = [Condition(key, modified=0)], [Put(key, encode(backfill))]
     revision = await call.commit(conditions, list(changes), backfill.id, answer=view, status=201, **detail)
     if revision is None:

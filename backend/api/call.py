@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Callable
@@ -9,15 +10,16 @@ from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from backend.access.decide import Grant, decide
 from backend.access.model import Role, Target
+from backend.api import journal
 from backend.api.identity import Identity
 from backend.api.refusals import refusal
 from backend.api.services import Services
-from backend.errors import Conflict, InvalidRequest, KhanError, ValueTooLarge
+from backend.errors import Conflict, InvalidRequest, KhanError, ReasonRequired, TooSlow, ValueTooLarge
 from backend.run.ids import new_id
 from backend.store import keys
 from backend.store.base import Condition, Delete, KeyValue, Put
@@ -27,6 +29,7 @@ from backend.store.records import AuditRecord, PipelineHead, record_audit
 T = TypeVar("T")
 
 LARGEST_BODY = 4 << 20
+SLOWEST_BODY = 60.0  # seconds until it must be there
 _INSTANCE = re.compile(r"[a-z][A-Za-z0-9_.-]{0,400}")
 _ENCODER = msgspec.json.Encoder()
 
@@ -57,6 +60,8 @@ class Call:
         self.operation = operation
         self.found: KeyValue | None = None  # the run that the guard has looked up on the way
         self.fingerprint: Callable[[bytes], str] = _fingerprint  # what is kept of a body with its idempotency key
+        self.source = journal.source(request, who)
+        self.refused = False  # whether the caller was found not to have the role
         self._raw = b""
 
     # what was asked
@@ -106,13 +111,19 @@ class Call:
         return self.number("limit", 50, least=1, most=1000)
 
     async def raw(self, most: int = LARGEST_BODY) -> bytes:
-        """The body. Raises ValueTooLarge."""
+        """The body. Raises ValueTooLarge, TooSlow."""
         if not self._raw:
             found = bytearray()
-            async for piece in self.request.stream():
-                found += piece
-                if len(found) > most:
-                    raise ValueTooLarge(f"the request's body is larger than {most >> 20} MiB")
+            try:
+                async with asyncio.timeout(SLOWEST_BODY):
+                    async for piece in self.request.stream():
+                        found += piece
+                        if len(found) > most:
+                            raise ValueTooLarge(f"the request's body is larger than {most >> 20} MiB")
+            except TimeoutError:
+                raise TooSlow(f"the request's body was not there within {SLOWEST_BODY:g} s") from None
+            except ClientDisconnect:
+                raise TooSlow("the client has gone away amid the request's body") from None
             self._raw = bytes(found)
         return self._raw
 
@@ -162,6 +173,7 @@ class Call:
         target = Target(pipeline, labels) if labels is not None else await self._target(pipeline)
         error = refusal(self.who, self.grants, self.operation, needed, target)
         if error is not None:
+            self.refused = True
             raise missing if missing is not None and error.status == 404 else error
 
     async def _target(self, pipeline: str) -> Target:
@@ -193,11 +205,28 @@ class Call:
         *,
         answer: Any = None,
         status: int = 200,
+        why: str = "",
         **detail: Any,
     ) -> int | None:
-        """Make the changes with an entry in the journal, and remember the answer. None if a condition does not hold."""
+        """Make the changes with an entry in the journal, and remember the answer. None if a condition does not hold.
+
+        `why` is what the body says of it. Raises ReasonRequired.
+        """
         services, now = self.services, self.services.clock.now()
-        entry = AuditRecord(now, self.who.name, self.operation, target, self.who.origin, detail)
+        reason = self.explained(why)
+        entry = AuditRecord(
+            now,
+            self.who.name,
+            self.operation,
+            target,
+            self.who.origin,
+            detail,
+            self.source.proof,
+            self.source.client,
+            reason[: journal.LONGEST],
+            self.source.request,
+            changes=await journal.changed(services.store, conditions, changes),
+        )
         changes = [*changes, record_audit(new_id(now), entry)]
         key = self._idempotency_key()
         if key:
@@ -209,6 +238,19 @@ class Call:
         if revision is None and key:
             await self.seen_before()  # the same request may have come twice at once
         return revision
+
+    def explained(self, why: str = "") -> str:
+        """Why this is done; `why` is what the body says of it. Raises ReasonRequired."""
+        reason = self.source.reason or why
+        if not reason and self.services.safeguards.needs_reason(self.operation):
+            raise ReasonRequired(
+                f"{self.operation} must say why", hint="khantui --message 'because …', or the header X-Khantui-Reason"
+            )
+        return reason
+
+    async def note(self, target: str, **detail: Any) -> None:
+        """An entry in the journal for what changes nothing in the store, and yet does something."""
+        await self.commit([], [], target, **detail)
 
     def conflict(self, what: str) -> Conflict:
         """The error for something that others keep changing."""

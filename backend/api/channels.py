@@ -92,6 +92,7 @@ async def test_channel(call: Call) -> Response:
     """Send a test message now; the answer is what each service said"""
     channel = decode((await _find(call)).value, Channel)
     results = await send(channel.urls, trial(channel, call.services.clock.now()))
+    await call.note(channel.name, good=all(r.good for r in results))
     answers = tuple(ServiceAnswer(r.shown, r.good, r.said) for r in results)
     return answer(ChannelTest(channel.name, all(r.good for r in results), answers))
 

@@ -63,7 +63,9 @@ async def put_bundle(call: Call) -> Response:
     data = await call.raw(2 * LARGEST)
     if address(data) != _address(call):
         raise InvalidDocument("the bundle's content is not what its address says")
-    await call.services.code.put(data)
+    if not await call.services.code.has(address(data)):
+        await call.services.code.put(data)
+        await call.note(address(data), bytes=len(data))
     return Response(status_code=201)
 
 
@@ -265,7 +267,7 @@ async def _store(call: Call, report: Report, body: ApplyPipeline, pins: dict[str
         Put(keys.version(pipeline.name, record.version), encode(record)),
     ]
     revision = await call.commit(
-        conditions, changes, pipeline.name, answer=applied, version=record.version, message=body.message
+        conditions, changes, pipeline.name, answer=applied, why=body.message, version=record.version
     )
     if revision is None:
         return None

@@ -204,7 +204,7 @@ async def _set_paused(call: Call, paused: bool, reason: str, until: datetime | N
             paused_until=until,
             last_tick=schedule.last_tick if paused else now,
         )
-        view = await _write(call, schedule, kv, await _notices(call, schedule, now))
+        view = await _write(call, schedule, kv, await _notices(call, schedule, now), why=reason)
         if view is not None:
             return answer(view)
     raise call.conflict(f"schedule {call.name()}")
@@ -239,12 +239,14 @@ async def _write(
     found: KeyValue | None,
     beside: Sequence[Put | Delete] = (),
     held: Sequence[Condition] = (),
+    why: str = "",
 ) -> ScheduleView | None:
     """What is shown of it once it is written; None if somebody else has changed it meanwhile."""
     key = keys.schedule(schedule.name)
     conditions = [Condition(key, modified=found.modified if found else 0), *held]
     view = await schedule_view(call, schedule, 0)
-    revision = await call.commit(conditions, [Put(key, encode(schedule)), *beside], schedule.name, answer=view)
+    changes = [Put(key, encode(schedule)), *beside]
+    revision = await call.commit(conditions, changes, schedule.name, answer=view, why=why)
     return replace(view, revision=revision) if revision is not None else None
 
 

@@ -100,6 +100,7 @@ async def delete_secret(call: Call) -> Response:
 @operation("POST", "/secrets/rewrap", answer=Rewrapped, role="admin")
 async def rewrap_secrets(call: Call) -> Response:
     """Change the key that wraps all secrets; their values stay as they are"""
+    call.explained()
     keyring, store = call.services.secrets.keyring, call.services.store
     key = keyring.renew()
     done: set[str] = set()

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 
 from backend import __version__
 from backend.api.identity import Login
+from backend.api.journal import Refusals
+from backend.api.rates import Rates
 from backend.artifacts import ArtifactStore, CodeStore
 from backend.clock import Clock
 from backend.cluster_access import REGISTRY
 from backend.executors.base import HeldImage
 from backend.layout import Layout
 from backend.logs import LogStore
+from backend.safeguards import Safeguards
 from backend.store.access import AccessBook
 from backend.store.base import Store
 from backend.store.catalogue import Catalogue
@@ -63,6 +66,12 @@ class Services:
     cluster_requests: Callable[[], Mapping[tuple[str, str], int]] = dict  # by verb and kind, since the start
     metrics: Metrics = field(default_factory=Metrics)
     lease: Lease = field(default_factory=Lease)
+    safeguards: Safeguards = field(default_factory=Safeguards)
+    rates: Rates = field(default_factory=lambda: Rates(0, 1))
+    refusals: Refusals = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "refusals", Refusals(self.store))
 
     async def remembering(self) -> int:
         """A lease of at least a day, for what an idempotency key has brought about."""

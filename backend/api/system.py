@@ -1,4 +1,4 @@
-"""The daemon itself: who answers, how it is, its journal, its metrics."""
+"""The daemon itself: who answers, how it is, its metrics."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ from starlette.responses import Response
 
 from backend import __version__
 from backend.access.decide import Grant, decide, decide_anywhere
-from backend.api import cursor
 from backend.api.call import Call, answer
 from backend.api.channels import deliveries
-from backend.api.operations import OPERATIONS, PAGING, Operation, operation
+from backend.api.operations import OPERATIONS, Operation, operation
 from backend.api.views import role_view
-from backend.api.wire import AuditView, DaemonView, Page, WhoView
+from backend.api.wire import DaemonView, WhoView
 from backend.errors import StoreError
 from backend.run.state import RunState
 from backend.store import keys
-from backend.store.codec import decode
-from backend.store.records import AuditRecord
 
 
 @operation("GET", "", answer=DaemonView, on="any")
@@ -63,45 +60,6 @@ def _may(grants: tuple[Grant, ...], operation: Operation) -> bool:
     if operation.on == "all":
         return decide(grants, operation.role, None).allowed
     return decide_anywhere(grants, operation.role).allowed
-
-
-@operation(
-    "GET",
-    "/audit",
-    answer=Page,
-    items=AuditView,
-    query={**PAGING, "target": "what was changed", "who": "who did it"},
-    role="admin",
-)
-async def list_audit(call: Call) -> Response:
-    """Who changed what, when and from where; newest first"""
-    at = cursor.within(call, keys.AUDIT)
-    start = at.key + "\0" if at else keys.AUDIT
-    target, who = call.text("target"), call.text("who")
-    items: list[AuditView] = []
-    while True:
-        page = await call.services.store.page(start, keys.after(keys.AUDIT), limit=call.limit)
-        for kv in page.items:
-            start = kv.key + "\0"
-            record = decode(kv.value, AuditRecord)
-            if target in ("", record.target) and who in ("", record.who):
-                items.append(
-                    AuditView(
-                        keys.run_of(kv.key),
-                        record.at,
-                        record.who,
-                        record.what,
-                        record.target,
-                        record.origin,
-                        record.detail,
-                    )
-                )
-            if len(items) >= call.limit:
-                more = page.more or kv is not page.items[-1]
-                following = cursor.pack(cursor.Cursor(page.revision, kv.key)) if more else None
-                return answer(Page(items, following, None, page.revision))
-        if not page.more:
-            return answer(Page(items, None, None, page.revision))
 
 
 async def healthz(call: Call) -> Response:

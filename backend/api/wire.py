@@ -773,13 +773,27 @@ class ExplainView(Struct, frozen=True):
     reasons: tuple[str, ...]
 
 
+class ChangedView(Struct, frozen=True):
+    """What an object was before and after; null where there was or is none."""
+
+    key: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
 class AuditView(Struct, frozen=True):
-    """One mutation: who did what to what, when, from where."""
+    """An entry of the journal: who did what to what, when, from where, why, and what became of it."""
 
     id: str
     at: datetime
-    who: str
+    who: str  # "" where nobody could be made out; "khantui" where it did something by itself
     what: str  # the operation's id: "cancel_run"
     target: str
     origin: str  # "unix", or an address
     detail: dict[str, Any]
+    proof: str = ""  # how it was proven who asks: socket, loopback, token, iap, oidc
+    client: str = ""  # what the client calls itself
+    reason: str = ""
+    request: str = ""  # the request's id
+    outcome: str = "done"  # or "denied"
+    changes: tuple[ChangedView, ...] = ()

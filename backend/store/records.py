@@ -106,15 +106,29 @@ class RegisteredImage(Struct, frozen=True):
     by: str
 
 
+class Changed(Struct, frozen=True, omit_defaults=True):
+    """What an object was before and after; None where there was or is none. Secrets are not among it."""
+
+    key: str
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+
+
 class AuditRecord(Struct, frozen=True):
-    """One mutation."""
+    """One entry of the journal: something that was done, or that was refused."""
 
     at: datetime
-    who: str
-    what: str
+    who: str  # "" where nobody could be made out; "khantui" where it did something by itself
+    what: str  # the operation's id
     target: str
-    origin: str
+    origin: str  # "unix", or an address
     detail: dict[str, Any]
+    proof: str = ""  # how it was proven who asks: socket, loopback, token, iap, oidc
+    client: str = ""  # what the client calls itself
+    reason: str = ""  # why, as whoever did it has put it
+    request: str = ""  # the request's id
+    outcome: Literal["done", "denied"] = "done"
+    changes: tuple[Changed, ...] = ()
 
 
 def create_run(run: Run) -> tuple[list[Condition], list[Put | Delete]]:
@@ -171,7 +185,7 @@ def delete_run(run: Run) -> list[Put | Delete]:
 
 
 def record_audit(identifier: str, record: AuditRecord) -> Put:
-    """Adds an entry to the journal of mutations."""
+    """Adds an entry to the journal."""
     return Put(keys.audit(identifier), encode(record))
 
 
