@@ -28,6 +28,7 @@ from backend.api.rates import Rates
 from backend.api.serve import serve
 from backend.api.services import Services
 from backend.artifacts import ArtifactStore, CodeStore, FolderStore, ObjectStore
+from backend.artifacts.reach import Reach
 from backend.clock import SystemClock
 from backend.config import Config, Role, parse
 from backend.control.attempts import Attempts
@@ -240,12 +241,24 @@ class Daemon:
         self._access = AccessBook(store, self._admins())
         self._logs = logs
         bucket = open_bucket(config.artifacts) if config.artifacts else None
-        self._artifacts: ArtifactStore = ObjectStore(bucket, layout) if bucket else FolderStore(layout)
+        reach = self._reach()
+        self._artifacts: ArtifactStore = ObjectStore(bucket, layout, reach) if bucket else FolderStore(layout, reach)
         self._code = CodeStore(layout, bucket)
         self._leader = Leader(store, self._feed, alone=not config.etcd.endpoints)
         self._metrics = Metrics()
         self._telemetry = RunTelemetry(self._metrics, traces)
         self._measure()
+
+    def _reach(self) -> Reach:
+        """What documents may name: nothing of the data folder, of which others' artifacts and our keys are a part."""
+        config, listening = self._config, self._config.listening
+        own = (self._layout.root, listening.token_file, listening.key, config.secrets_key)
+        files = config.safeguards.files
+        return Reach(
+            config.safeguards.inputs,
+            files=(Path("/"),) if files is None else files,
+            closed=[path for path in own if path is not None],
+        )
 
     def _measure(self) -> None:
         """What others count is asked for when it is scraped."""

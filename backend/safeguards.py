@@ -7,6 +7,7 @@ import os
 import re
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -21,6 +22,9 @@ class Safeguards(Struct, frozen=True):
     reasons: tuple[str, ...] = ()  # operations that must say why, with * and ?
     audit_days: int = 400  # how long the journal is kept; 0: for ever
     audit_entries: int = 100_000  # how much of it; 0: all
+    files: tuple[Path, ...] | None = (
+        None  # folders that file:// may be below; None: any, where only this machine is served
+    )
     inputs: tuple[str, ...] = ()  # hosts and networks, otherwise out of reach, that http:// inputs may be on
 
     def needs_reason(self, operation: str) -> bool:
@@ -60,6 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how many of its entries are kept; 0: all (%(default)s)",
     )
     group.add_argument(
+        "--files",
+        action="append",
+        type=Path,
+        default=[Path(each) for each in os.environ.get("KHANTUI_FILES", "").split(":") if each],
+        metavar="DIR",
+        help="a folder that file:// may be below (with --listen none, else any but the daemon's own)",
+    )
+    group.add_argument(
         "--allow-inputs",
         action="append",
         default=os.environ.get("KHANTUI_ALLOW_INPUTS", "").split(),
@@ -84,6 +96,7 @@ def read(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Safeguar
         tuple(given.require_reason),
         given.audit_days,
         given.audit_entries,
+        tuple(path.expanduser().absolute() for path in given.files) or (() if given.listen else None),
         tuple(place.lower() for place in given.allow_inputs),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -21,6 +21,7 @@ from backend.store.codec import decode
 from backend.store.records import AuditRecord
 
 _LOOKED_AT = 20_000  # entries for one page: a filter that lets little through must not keep the daemon busy
+_MILLISECOND = timedelta(milliseconds=1)
 _PATTERNS = ("who", "what", "target", "origin", "outcome", "proof", "request")
 Test = Callable[[AuditRecord], bool]
 
@@ -59,10 +60,11 @@ async def list_audit(call: Call) -> Response:
         for kv in page.items:
             start, looked = kv.key + "\0", looked + 1
             record = decode(kv.value, AuditRecord)
-            # by the key's moment, which has the order of the list
-            if since is not None and moment_of(keys.run_of(kv.key)) < since:
+            # by the key's moment, which has the order of the list, and is cut to milliseconds
+            if since is not None and moment_of(keys.run_of(kv.key)) + _MILLISECOND < since:
                 return answer(Page(items, None, None, revision))
-            if (until is None or record.at < until) and all(test(record) for test in tests):
+            within = (since is None or record.at >= since) and (until is None or record.at < until)
+            if within and all(test(record) for test in tests):
                 items.append(_view(kv, record))
             if len(items) >= call.limit or looked >= _LOOKED_AT:
                 more = page.more or kv is not page.items[-1]

@@ -13,6 +13,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from backend.api.doors import PEER, Door, Marked, Way, peer
 
+SLOWEST_HEADERS = 15.0  # seconds until a request's headers must be there, and a new connection must have asked
+LARGEST_HEADERS = 64 << 10  # bytes of them, with the URL
+MOST_AT_ONCE = 2000  # requests and connections of one door
+
 
 class _Server(uvicorn.Server):
     """Signals are the daemon's own matter."""
@@ -22,7 +26,73 @@ class _Server(uvicorn.Server):
         yield
 
 
-class _LocalProtocol(HttpToolsProtocol):
+class _Protocol(HttpToolsProtocol):
+    """HTTP that does not wait for ever for the headers of a request, nor keeps any amount of them."""
+
+    _timer: asyncio.TimerHandle | None = None
+    _size = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Whoever connects has to ask."""
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._heard()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._size = 0
+        self._wait()
+
+    def on_url(self, url: bytes) -> None:
+        self._grow(len(url), 414, b"URI Too Long")
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._grow(len(name) + len(value), 431, b"Request Header Fields Too Large")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._heard()
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        with contextlib.suppress(_TooLarge):
+            super().data_received(data)
+
+    def _wait(self) -> None:
+        self._heard()
+        self._timer = self.loop.call_later(SLOWEST_HEADERS, self._given_up)
+
+    def _heard(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _given_up(self) -> None:
+        self._say(408, b"Request Timeout")
+
+    def _grow(self, by: int, status: int, phrase: bytes) -> None:
+        self._size += by
+        if self._size > LARGEST_HEADERS:
+            self._say(status, phrase)
+            raise _TooLarge
+
+    def _say(self, status: int, phrase: bytes) -> None:
+        """The last that is said on this connection."""
+        self._heard()
+        if not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 %d %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % (status, phrase))
+            self.transport.close()
+
+
+class _TooLarge(Exception):
+    """A request's headers are larger than is taken."""
+
+
+class _LocalProtocol(_Protocol):
     """HTTP on a unix socket: each request's scope says which user has connected."""
 
     _peer: int | None = None
@@ -67,10 +137,10 @@ def _server(app: ASGIApp, door: Door) -> _Server:
         lifespan="off",
         server_header=False,
         proxy_headers=False,  # who asks is who has connected, whatever a header says
-        http=_LocalProtocol if door.way is Way.UNIX else HttpToolsProtocol,
+        http=_LocalProtocol if door.way is Way.UNIX else _Protocol,
         ws="none",
         timeout_graceful_shutdown=1,
-        h11_max_incomplete_event_size=64 << 10,
+        limit_concurrency=MOST_AT_ONCE,
     )
     config.load()
     config.ssl = door.tls

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from backend.artifacts import copy
 from backend.artifacts.content import describe, hashed, is_small, missing, remove, survey
 from backend.artifacts.outside import Buckets, Found, absent, download, is_web, local_path, put_folder
+from backend.artifacts.reach import Reach
 from backend.artifacts.reading import Content, below, on_disk
 from backend.artifacts.transfer import receive_file, send_file, several
 from backend.errors import ArtifactError, NotFound
@@ -27,9 +28,10 @@ from backend.run.state import ArtifactRecord
 class FolderStore:
     """The artifacts of one data folder."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, reach: Reach | None = None) -> None:
         self._layout = layout
         self._buckets = Buckets()
+        self._reach = reach or Reach()
         self._known: dict[object, ArtifactRecord] = {}  # what was brought in before and has not changed since
 
     async def publish(self, run: str, stage: str, number: int, outputs: Iterable[str]) -> dict[str, ArtifactRecord]:
@@ -52,12 +54,13 @@ class FolderStore:
         """An input from outside, as it is now, kept by its content."""
         source = local_path(uri)
         if source is not None:
+            self._reach.path(source, uri)
             if not source.exists():
                 raise absent(uri, source)
             return await asyncio.to_thread(self._copied, source, uri)
         if is_web(uri):
             async with self._new() as new:
-                await download(uri, new)
+                await download(uri, new, self._reach)
                 return await asyncio.to_thread(self._kept, new, uri)
         found = await self._buckets.find(uri)
         if known := self._unchanged(found.mark):
@@ -71,6 +74,7 @@ class FolderStore:
         path = self._layout.artifact(record.location)
         target = local_path(uri)
         if target is not None:
+            self._reach.path(target, uri, write=True)
             await asyncio.to_thread(copy.replace, path, target)
             return
         if is_web(uri):

@@ -36,6 +36,7 @@ from backend.artifacts.outside import (
     pass_on,
     put_folder,
 )
+from backend.artifacts.reach import Reach
 from backend.artifacts.reading import Content, Reader, below, inside
 from backend.artifacts.transfer import gone, members_of, receive, send, several
 from backend.errors import ArtifactError, NotFound, ObjectStoreError
@@ -47,10 +48,11 @@ from backend.run.state import ArtifactRecord
 class ObjectStore:
     """The artifacts below one bucket's URL. `layout` is where what must lie on a disk for a moment does."""
 
-    def __init__(self, bucket: Bucket, layout: Layout) -> None:
+    def __init__(self, bucket: Bucket, layout: Layout, reach: Reach | None = None) -> None:
         self._bucket = bucket
         self._layout = layout
         self._buckets = Buckets()
+        self._reach = reach or Reach()
         self._root, self._prefix = split(bucket.url)
         self._known: dict[str, ArtifactRecord] = {}  # what was brought in before and has not changed since
 
@@ -69,6 +71,7 @@ class ObjectStore:
         """An input from outside, as it is now, kept by its content."""
         source = local_path(uri)
         if source is not None:
+            self._reach.path(source, uri)
             if not source.exists():
                 raise absent(uri, source)
             record = await asyncio.to_thread(describe, source)
@@ -77,7 +80,7 @@ class ObjectStore:
             self._layout.inputs.mkdir(parents=True, exist_ok=True)
             new = self._layout.inputs / f".{secrets.token_hex(8)}.new"
             try:
-                await download(uri, new)
+                await download(uri, new, self._reach)
                 return await self._sent(new, await asyncio.to_thread(describe, new), uri)
             finally:
                 new.unlink(missing_ok=True)
@@ -93,6 +96,7 @@ class ObjectStore:
         """Copy a published artifact to where its `uri` says; the store copies by itself within one bucket."""
         target = local_path(uri)
         if target is not None:
+            self._reach.path(target, uri, write=True)
             new = copy.beside(target)
             try:
                 await receive(self._bucket, record.location, record.kind, new, seal=False)

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from backend.artifacts.content import FILE, FOLDER, LINK, Member
 from backend.artifacts.manifest import mark_of, pack, unpack
+from backend.artifacts.reach import Reach
 from backend.artifacts.reading import inside
 from backend.artifacts.transfer import several
 from backend.errors import ArtifactError, InvalidRequest, ObjectStoreError
@@ -149,13 +150,13 @@ def is_web(uri: str) -> bool:
     return urlsplit(uri).scheme in ("http", "https")
 
 
-async def download(uri: str, target: Path) -> None:
+async def download(uri: str, target: Path, reach: Reach) -> None:
     """Write what an http:// or https:// address answers to a file. Raises ArtifactError."""
     import httpx
 
     try:
         async with (
-            httpx.AsyncClient(follow_redirects=True, timeout=60) as client,
+            reach.client() as client,
             client.stream("GET", uri) as response,
         ):
             if response.status_code != 200:

@@ -16,6 +16,7 @@ from backend.api.wire import (
     Applied,
     ApplyPipeline,
     ArtifactView,
+    AuditView,
     BackfillPreview,
     BackfillView,
     Bind,
@@ -73,9 +74,10 @@ _SHORT = re.compile(r"[0-9a-hjkmnp-tv-z]{6}")
 class Client:
     """One daemon. All methods raise khantui.errors.Failure and its kinds."""
 
-    def __init__(self, address: Address, *, timeout: float = 60.0, patience: float = 20.0) -> None:
+    def __init__(self, address: Address, *, timeout: float = 60.0, patience: float = 20.0, reason: str = "") -> None:
+        """`reason`: why things are done, for the journal."""
         self.address = address
-        self.http = Http(address, timeout=timeout, patience=patience)
+        self.http = Http(address, timeout=timeout, patience=patience, reason=reason)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -399,6 +401,10 @@ class Client:
         return self.http.send("POST", f"/channels/{_part(name)}/test", ChannelTest)
 
     # calendars
+
+    def audit(self, *, limit: int = 0, **query: Any) -> Iterator[AuditView]:
+        """The journal, newest first; all of it unless `limit` says otherwise."""
+        return self._list("/audit", AuditView, limit, query)
 
     def calendars(self) -> list[CalendarView]:
         """All calendars."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -40,6 +41,15 @@ def tls_context(address: Address, environment: Mapping[str, str]) -> ssl.SSLCont
         raise Misuse(f"{ca} holds no certificates (PEM): {error}", "see KHANTUI_CA") from error
 
 
+class TooBusy(Exception):
+    """We ask too often: `wait` is how many seconds to wait."""
+
+    def __init__(self, failure: Failure, wait: float) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        self.wait = wait
+
+
 class Http:
     """One daemon, over a unix socket or a port.
 
@@ -48,8 +58,10 @@ class Http:
     that never answered is reported at once.
     """
 
-    def __init__(self, address: Address, *, timeout: float = 60.0, patience: float = 20.0) -> None:
+    def __init__(self, address: Address, *, timeout: float = 60.0, patience: float = 20.0, reason: str = "") -> None:
+        """`reason`: why things are done, for the journal."""
         self.address = address
+        self._reason = quote(reason, safe=" ")  # headers have no other letters
         self.patience = patience
         self._met = False
         self._client = httpx.Client(
@@ -90,6 +102,8 @@ class Http:
         headers = {**(headers or {}), **({"Content-Type": media} if content is not None else {})}
         if method != "GET":
             headers["Idempotency-Key"] = secrets.token_hex(16)
+            if self._reason:
+                headers["X-Khantui-Reason"] = self._reason
         request = self._client.build_request(method, path, params=_clean(query), content=content, headers=headers)
         return self._persist(lambda: self._checked(self._client.send(request)))
 
@@ -124,6 +138,9 @@ class Http:
             response.read()
         finally:
             response.close()
+        if response.status_code == 429:
+            wait = response.headers.get("retry-after", "")
+            raise TooBusy(problem(response), float(wait) if wait.isdigit() else 1.0)
         raise problem(response)
 
     def _persist(self, call: Callable[[], T]) -> T:
@@ -141,6 +158,11 @@ class Http:
             except LOST as error:
                 failure = self._unreachable(error)
                 again = self._met
+            except TooBusy as error:  # as long as it says, and no longer than anything else is tried
+                if time.monotonic() + error.wait > deadline:
+                    raise error.failure from None
+                time.sleep(error.wait)
+                continue
             except Unreachable as error:  # it answers, but its store does not
                 failure, again = error, True
             except httpx.HTTPError as error:

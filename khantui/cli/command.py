@@ -23,7 +23,7 @@ class KhanCommand(click.Command):
 
     def __init__(self, *args: Any, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
-        self.params += _common_options()
+        self.params += _common_options(self.params)
 
 
 class KhanGroup(click.Group):
@@ -31,16 +31,22 @@ class KhanGroup(click.Group):
 
     def __init__(self, *args: Any, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
-        self.params += _common_options()
+        self.params += _common_options(self.params)
 
 
-def _common_options() -> list[click.Parameter]:
+def _common_options(own: list[click.Parameter]) -> list[click.Parameter]:
     options: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         (("-o", "--output"), {"type": click.Choice(OUTPUTS), "help": "What to print: a table by default."}),
         (("--address",), {"metavar": "URL", "help": "Where the daemon is (KHANTUI_ADDRESS)."}),
         (("--data",), {"metavar": "DIR", "help": "The daemon's data folder (KHANTUI_DATA)."}),
+        (("--message",), {"metavar": "TEXT", "help": "Why, for the journal.", "hidden": True}),
     )
-    return [click.Option(names, callback=_remember, expose_value=False, **extra) for names, extra in options]
+    taken = {name for each in own for name in each.opts}
+    return [
+        click.Option(names, callback=_remember, expose_value=False, **extra)
+        for names, extra in options
+        if taken.isdisjoint(names)
+    ]
 
 
 def command(name: str, **attributes: Any) -> Callable[[Callable[..., Any]], KhanCommand]:

@@ -52,6 +52,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("export", "Write the schedules for cron or for Kubernetes."),
     "events": ("events", "Follow what happens, one JSON object a line."),
     "auth": ("auth", "Say who may do what, and why; give roles and make tokens."),
+    "audit": ("audit", "List who did what, when, from where and why; and who was kept from it."),
     "images": ("images", "List the images that stages can name, or register more."),
     "accounts": ("accounts", "List the service accounts, or say what they may reach."),
     "secrets": ("secrets", "List the secrets, give them values, or rotate them."),
@@ -154,12 +155,20 @@ def _say(message: str, hint: str) -> None:
 @click.option("--address", metavar="URL", help="Where the daemon is: unix:///path or http://127.0.0.1:N.")
 @click.option("--data", metavar="DIR", help="The daemon's data folder.")
 @click.option("-o", "--output", type=click.Choice(OUTPUTS), help="What to print.")
+@click.option("--message", metavar="TEXT", help="Why this is done, for the journal (KHANTUI_MESSAGE).")
 @click.option("--read-only", is_flag=True, help="Change nothing from the terminal interface.")
 @click.version_option(None, "-V", "--version", package_name="khantui", message="khantui %(version)s")
 @click.pass_context
-def khantui(ctx: click.Context, address: str | None, data: str | None, output: str | None, read_only: bool) -> None:
+def khantui(
+    ctx: click.Context,
+    address: str | None,
+    data: str | None,
+    output: str | None,
+    message: str | None,
+    read_only: bool,
+) -> None:
     """One place where data pipelines live, run, are scheduled and are debugged."""
-    ctx.obj = session = Session(address=address, data=data, output=output)
+    ctx.obj = session = Session(address=address, data=data, output=output, message=message)
     ctx.call_on_close(session.close)
     if ctx.invoked_subcommand is None:
         from khantui.cli.home import show_home

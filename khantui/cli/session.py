@@ -28,6 +28,7 @@ class Session:
     address: str | None = None
     data: str | None = None
     output: str | None = None
+    message: str | None = None  # why, for the journal
     _client: Client | None = field(default=None, repr=False)
 
     @property
@@ -37,7 +38,8 @@ class Session:
             from khantui.api.address import resolve
             from khantui.api.client import Client
 
-            self._client = Client(resolve(self.address, self.data, os.environ))
+            reason = self.message or os.environ.get("KHANTUI_MESSAGE", "")
+            self._client = Client(resolve(self.address, self.data, os.environ), reason=reason)
         return self._client
 
     @property
