@@ -7,12 +7,20 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from khantui.render.moments import ago, duration, span, stamp
-from khantui.render.rows import last_run, schedule_note, schedule_state, schedule_when, started_by, state_cell
+from khantui.render.rows import (
+    backfill_columns,
+    last_run,
+    schedule_note,
+    schedule_state,
+    schedule_when,
+    started_by,
+    state_cell,
+)
 from khantui.render.status import progress_parts, symbol
 from khantui.render.table import Cell, Column
 
 if TYPE_CHECKING:
-    from backend.api.wire import PipelineView, RunView, ScheduleView
+    from backend.api.wire import BackfillView, PipelineView, RunView, ScheduleView
 
 Usual = Callable[["RunView"], tuple[list[float], float | None]]
 BARS = "▁▂▃▄▅▆▇█"
@@ -101,4 +109,12 @@ def live_schedule_columns(now: datetime, absolute: bool) -> list[Column[Schedule
         Column("ZONE", lambda s: s.zone, rank=6),
         Column("DEADLINE", lambda s: s.deadline or "–", rank=6),
         Column("NOTE", schedule_note, rank=1, flexible=True),
+    ]
+
+
+def live_backfill_columns(now: datetime, absolute: bool) -> list[Column[BackfillView]]:
+    """Backfills."""
+    return [
+        column._replace(show=lambda b: clock(b.created, now, absolute)) if column.title == "STARTED" else column
+        for column in backfill_columns(now)
     ]

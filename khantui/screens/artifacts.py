@@ -47,6 +47,7 @@ class Artifacts(Listing[ArtifactView]):
         Binding("tab,shift+tab", "other", "list or preview", show=False, priority=True),
         Binding("r", "run", "the run", show=False),
         Binding("ctrl+z", "faults", "outputs only", show=False),
+        Binding("T", "nothing", show=False),  # no column is a time
         Binding("N", "sort('ARTIFACT')", "sort by name", show=False),
         Binding("S", "sort('SIZE')", "sort by size", show=False),
     ]

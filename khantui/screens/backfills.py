@@ -9,7 +9,7 @@ from textual import work
 from textual.binding import Binding, BindingType
 
 from backend.api.wire import BackfillView
-from khantui.render.rows import backfill_columns
+from khantui.render.live import live_backfill_columns
 from khantui.render.table import Column
 from khantui.screens.ask import Confirm
 from khantui.screens.filling import BackfillForm
@@ -27,7 +27,6 @@ class Backfills(Listing[BackfillView]):
     """The newest backfills."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "its runs", show=False),
         Binding("n", "new_backfill", "new"),
         Binding("s", "hold_backfill", "pause/resume"),
         Binding("ctrl+d", "cancel_backfill", "cancel"),
@@ -53,7 +52,7 @@ class Backfills(Listing[BackfillView]):
         return self._found
 
     def columns(self) -> Sequence[Column[BackfillView]]:
-        return backfill_columns(self.host.moment)
+        return live_backfill_columns(self.host.moment, self._absolute)
 
     def identify(self, item: BackfillView) -> str:
         return item.id

@@ -34,7 +34,6 @@ class Channels(Listing[ChannelView]):
     """All channels."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "describe", show=False),
         Binding("t", "test_channel", "test"),
         Binding("n", "new_channel", "new"),
         Binding("e", "edit_channel", "edit"),

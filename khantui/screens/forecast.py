@@ -141,7 +141,7 @@ class Forecast(View):
                 at = found.busiest[0]
                 pieces.append((f"  {at.starts} at {at.at.astimezone(UTC):%a %H:%M}", "warning"))
             many = f"{found.schedules:,} schedule{'s' * (found.schedules != 1)}"
-            pieces.append((f"  {self._hours} hours, {found.starts:,} starts of {many}", "faint"))
+            pieces.append((f"  {self._hours} h, {found.starts:,} starts of {many}", "faint"))
         return pieces
 
     def on_resource_table_moved(self, message: ResourceTable.Moved) -> None:

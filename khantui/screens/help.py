@@ -21,7 +21,7 @@ class Help(ModalScreen[None]):
     """The keys of the screen below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,question_mark", "dismiss", "close"),
+        Binding("escape", "dismiss", "close"),
         Binding("down", "scroll(1)", show=False),
         Binding("up", "scroll(-1)", show=False),
     ]
@@ -43,7 +43,10 @@ class Help(ModalScreen[None]):
         self._show("")
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        self._show(event.value)
+        if event.value == "?":  # the key that opened it closes it; a line to type in leaves no letter to bindings
+            self.dismiss(None)
+        else:
+            self._show(event.value)
 
     def _show(self, wanted: str) -> None:
         rows = [*self._keys, *ALWAYS]

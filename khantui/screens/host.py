@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 
 from textual.actions import ActionParseResult
 from textual.app import App
+from textual.await_complete import AwaitComplete
 from textual.content import Content
 from textual.dom import DOMNode
+from textual.worker import active_worker
 
 from backend.api.wire import WhoView
 from khantui.api.client import Client
@@ -45,6 +47,15 @@ class Host(App[int]):
     def step(self, by: int) -> None:
         """Back and forth in the history of what was looked at."""
         raise NotImplementedError
+
+    def pop_screen(self) -> AwaitComplete:
+        """As Textual does it; what the screen has under way ends with it, and finds no widget half gone."""
+        gone = self.screen
+        popped = super().pop_screen()
+        for worker in list(self.workers):
+            if worker is not active_worker.get(None) and gone in worker.node.ancestors_with_self:
+                worker.cancel()
+        return popped
 
     async def ask(self, call: Callable[[Client], T]) -> T | None:
         """The answer of the daemon, or None after its refusal was shown."""

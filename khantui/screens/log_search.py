@@ -87,7 +87,9 @@ class LogSearch(View):
         text = plain(hit.line.text[:4000]).expandtabs(2).strip()
         found = _match(self._wanted.expression, text)
         room = max(20, self.size.width - 50)  # what the other columns leave
-        return text if found is None or found.end() <= room else f"…{text[max(0, found.start() - room // 3) :]}"
+        if self.table.wide or found is None or found.end() <= room:
+            return text
+        return f"…{text[max(0, found.start() - room // 3) :]}"
 
     def place(self) -> list[tuple[str, str]]:
         found = f"  {len(self._hits):,} found"

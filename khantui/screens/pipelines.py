@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from backend.api.wire import PipelineView
 from khantui.render.live import live_pipeline_columns
 from khantui.render.table import Column
+from khantui.render.text import visible
 from khantui.screens import acts
 from khantui.screens.ask import Confirm
 from khantui.screens.listing import Listing
@@ -25,7 +26,6 @@ class Pipelines(Listing[PipelineView]):
     """All pipelines by name."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "open", show=False),
         Binding("t", "trigger", "trigger"),
         Binding("l", "last", "last run"),
         Binding("e", "edit", "edit"),
@@ -71,8 +71,11 @@ class Pipelines(Listing[PipelineView]):
 
     def action_last(self) -> None:
         """Its newest run."""
-        if (pipeline := self.table.current) is not None and pipeline.last:
+        pipeline = self.table.current
+        if pipeline is not None and pipeline.last:
             self.host.go(f"run {pipeline.last[0].id}")
+        elif pipeline is not None:
+            self.notify(f"{visible(pipeline.name)} has not run yet: t starts it", markup=False)
 
     def action_grid(self) -> None:
         """Its runs and their stages as a grid."""

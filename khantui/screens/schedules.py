@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from backend.api.wire import ScheduleView
 from khantui.render.live import live_schedule_columns
 from khantui.render.table import Column
+from khantui.render.text import visible
 from khantui.screens import acts
 from khantui.screens.filling import BackfillForm
 from khantui.screens.listing import Listing
@@ -26,7 +27,6 @@ class Schedules(Listing[ScheduleView]):
     """All schedules, the next firing first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "open", show=False),
         Binding("n", "new_schedule", "new"),
         Binding("e", "edit_schedule", "edit"),
         Binding("s", "pause", "pause/resume"),
@@ -69,8 +69,11 @@ class Schedules(Listing[ScheduleView]):
 
     def action_last(self) -> None:
         """The last run that it started."""
-        if (schedule := self.table.current) is not None and schedule.last_run:
+        schedule = self.table.current
+        if schedule is not None and schedule.last_run:
             self.host.go(f"run {schedule.last_run}")
+        elif schedule is not None:
+            self.notify(f"{visible(schedule.name)} has not started a run yet: t does", markup=False)
 
     def action_new_schedule(self) -> None:
         """A schedule for the pipeline of the one at the cursor, or for the one that the list is of."""

@@ -34,8 +34,9 @@ class SheetPage(ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,v", "dismiss", "close"),
         Binding("colon,slash", "row", "go to a row"),
-        Binding("left,h", "sideways(-20)", "left", show=False),
-        Binding("right,l", "sideways(20)", "right", show=False),
+        # with priority: by itself a table goes one column of the screen at a time
+        Binding("left,h", "sideways(-20)", "left", show=False, priority=True),
+        Binding("right,l", "sideways(20)", "right", show=False, priority=True),
         Binding("c", "copy", "copy the row"),
     ]
 

@@ -20,12 +20,10 @@ class TextPage(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss", "close"),
-        Binding("j,down", "scroll(1)", show=False),
-        Binding("k,up", "scroll(-1)", show=False),
-        Binding("pagedown", "scroll(20)", show=False),
-        Binding("pageup", "scroll(-20)", show=False),
-        Binding("g,home", "edge(False)", show=False),
-        Binding("G,end", "edge(True)", show=False),
+        Binding("j", "scroll(1)", show=False),
+        Binding("k", "scroll(-1)", show=False),
+        Binding("g", "edge(False)", show=False),
+        Binding("G", "edge(True)", show=False),
         Binding("c", "copy", "copy"),
     ]
 

@@ -30,6 +30,8 @@ _NAMING = frozenset(
 _EVERYWHERE = frozenset(
     ("prompt('command')", "prompt('filter')", "help", "back", "leave", "step(-1)", "step(1)", "refresh")
 )
+# actions of the tab key, which has priority where a screen has parts
+_STEPS = frozenset(("other", "step_part"))
 
 
 class Key(NamedTuple):
@@ -157,6 +159,8 @@ class View(Guarded, Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "prompt" and isinstance(self.focused, (Input, TextArea)):
             return False
+        if action in _STEPS and isinstance(self.focused, Prompt):
+            return False  # the prompt has the tab key: it takes the ghost text
         return super().check_action(action, parameters)
 
     def action_prompt(self, kind: Kind) -> None:

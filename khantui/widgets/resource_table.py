@@ -128,7 +128,7 @@ class ResourceTable(Painted, Generic[T], can_focus=True):
         self._columns = list(self._make_columns())
         self._measure()
         count = self._rows.count
-        self.virtual_size = Size(self.size.width, count + 1)
+        self.virtual_size = Size(self._total(), count + 1)
         if above and self.scroll_offset.y > 0:
             self.scroll_to(y=self.scroll_offset.y + above, animate=False, force=True)
         self.cursor = max(0, min(self.cursor, count - 1))
@@ -147,9 +147,10 @@ class ResourceTable(Painted, Generic[T], can_focus=True):
         return self._rows.row(self.cursor) if self._rows is not None and self._rows.count else None
 
     def chosen(self) -> list[str]:
-        """The identities of the marked rows, or of the one under the cursor."""
+        """The identities of the marked rows, or of the one under the cursor, with which it stays from now on."""
         if self.marked:
             return sorted(self.marked)
+        self._touched = True  # what is done to it may move it, and the next key is meant for it as well
         return [self._identify(self.current)] if self.current is not None else []
 
     def stay_at(self, index: int) -> None:
@@ -190,8 +191,11 @@ class ResourceTable(Painted, Generic[T], can_focus=True):
         first, last = self._view()
         rows = [r for i in range(first, last + 1) if (r := self._rows.row(i)) is not None]
         if len(self._widths) != len(self._columns):
-            self._widths = [width(c.title) + 2 * (c.title in self.sorted_by) for c in self._columns]
+            self._widths = [0] * len(self._columns)
         for i, column in enumerate(self._columns):
+            arrow = bool(self.sorted_by) and column.title == self.sorted_by.removeprefix("-")
+            least = width(column.title) + arrow if column.title else 2  # a sign, which may be wide
+            self._widths[i] = max(self._widths[i], least)
             for row in rows:
                 self._widths[i] = max(self._widths[i], width(cell_of(column.show(row)).text))
         self._fitted = list(self._widths)
@@ -207,15 +211,17 @@ class ResourceTable(Painted, Generic[T], can_focus=True):
         self.wide = not self.wide
         self._widths = []
         self.changed()
-        total = sum(self._fitted[i] + _GAP for i in self._shown) + _MARK
-        self.virtual_size = Size(
-            max(self.size.width, total) if self.wide else self.size.width, self.virtual_size.height
-        )
+
+    def _total(self) -> int:
+        """Columns of the screen that a whole row takes."""
+        needed = sum(self._fitted[i] + _GAP for i in self._shown) + _MARK if self.wide and self._fitted else 0
+        return max(self.size.width, needed)
 
     def watch_scroll_y(self, old: float, new: float) -> None:
         super().watch_scroll_y(old, new)
         if round(old) != round(new):
             self._measure()
+            self.virtual_size = Size(self._total(), self.virtual_size.height)
             self._say_view()
 
     def _say_view(self) -> None:

@@ -33,6 +33,18 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """A test that says which keys it tries has tried them: they ran, and brought about what was not so before."""
+    from tests.tui.trial import declared, trials
+
+    with trials.watching():
+        yield
+        untried = declared(item.iter_markers()) - trials.worked
+    if untried:
+        pytest.fail("not tried: " + ", ".join(sorted(f"{cls.__name__} {key}" for cls, key in untried)))
+
+
 async def until(pilot: Pilot[Any], holds: Callable[[], bool], seconds: float = 30) -> None:
     """Let the interface go on until something holds. Fails with what the screen shows instead."""
     deadline = time.monotonic() + seconds

@@ -236,7 +236,7 @@ def stage(name: str, state: str, minutes: float, took: float) -> StageRecord:
     ended = began + timedelta(seconds=took)
     attempt = Attempt(1, AttemptState.SUCCEEDED, began, ended, 0)
     output = {f"{name}": ArtifactRecord("file", 1234, 1, "ab" * 32)}
-    return StageRecord(name, StageState(state), began, began, ended, (attempt,), 1, outputs=output)
+    return StageRecord(name, StageState(state), began, began, ended, (attempt,), outputs=output)
 
 
 _done = stage
@@ -251,7 +251,7 @@ def failed(name: str, minutes: float) -> StageRecord:
         Attempt(1, AttemptState.FAILED, began, began + timedelta(seconds=50), 1, Reason.EXIT, "exit 1"),
         Attempt(2, AttemptState.FAILED, second, ended, 1, Reason.EXIT, "exit 1"),
     )
-    return StageRecord(name, StageState.FAILED, began, began, ended, attempts, 2)
+    return StageRecord(name, StageState.FAILED, began, began, ended, attempts)
 
 
 def _copy(document: Any) -> Any:

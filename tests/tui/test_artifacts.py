@@ -12,14 +12,18 @@ from textual_image._terminal import get_cell_size  # noqa: F401  without a termi
 
 from backend.run.state import RunState
 from khantui.render.protocols import protocol
-from khantui.screens.page import PicturePage
+from khantui.screens.artifacts import Artifacts
+from khantui.screens.ask import Line
+from khantui.screens.page import LinesPage, PicturePage
+from khantui.screens.run import RunScreen
 from khantui.screens.sheet_page import SheetPage
 from khantui.state import duck
 from tests.tui.conftest import shown, told, until
 from tests.tui.desk import Desk, stage
+from tests.tui.trial import opens, tried, tries, walk
 
 pytestmark = pytest.mark.slow
-WIDE = (130, 40)
+WIDE, NARROW = (130, 40), (80, 24)
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 20"><rect width="20" height="20" fill="#f00"/></svg>'
 
 
@@ -120,6 +124,77 @@ async def test_pictures_are_drawn_and_damaged_ones_named(
         await pilot.press("j")
         await until(pilot, lambda: "20,000 × 4,000 pixels: too many to be drawn" in shown(app))
     assert not told(app)
+
+
+@tries({Artifacts: "enter v ctrl+s c y tab shift+tab r ctrl+z N S", PicturePage: "escape q v"})
+async def test_keys_of_artifacts(desk: Desk, written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KHANTUI_PICTURES", "blocks")
+    app = desk.app(f"artifacts {written}")
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "first 200 rows, 3 columns" in shown(app))
+        page = app.screen
+        assert isinstance(page, Artifacts)
+
+        def listed() -> list[str]:
+            return [a.name for a in page.rows.items]
+
+        usual = listed()
+        sizes = {a.name: a.record.bytes for a in page.rows.items}
+        await tried(pilot, "S", lambda: listed() == sorted(usual, key=lambda n: sizes[n]) and "SIZE↑" in shown(app))
+        await pilot.press("S", "S")
+        await until(pilot, lambda: listed() == usual)
+        await tried(pilot, "N", lambda: "ARTIFACT↑" in shown(app) and listed() == usual)
+        await tried(pilot, "N", lambda: "ARTIFACT↓" in shown(app) and listed() == usual[::-1])
+        await pilot.press("N", "g")
+        await until(pilot, lambda: page.table.current.name == "a_csv")
+        hashes = {a.name: a.record.sha256 for a in page.rows.items}
+        await tried(pilot, "c", lambda: app.clipboard == hashes["a_csv"])
+        await tried(pilot, "ctrl+z", lambda: "[role=output]" in shown(app))
+        await tried(pilot, "ctrl+z", lambda: "[role=output]" not in shown(app))
+        for key in ("tab", "shift+tab"):
+            await tried(pilot, key, lambda: page.panel.body.has_focus)
+            await tried(pilot, key, lambda: page.table.has_focus)
+        await opens(pilot, "y", LinesPage, hashes["a_csv"])
+        await opens(pilot, "v", SheetPage, "120,000 rows")
+        await pilot.press("tab")  # in the preview the list has not got the key
+        await opens(pilot, "enter", SheetPage, "120,000 rows")
+        await pilot.press("tab")
+        await opens(pilot, "r", RunScreen, "graph ·")
+        await tried(pilot, "ctrl+s", lambda: isinstance(app.screen, Line) and "download" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: Path("a_csv").stat().st_size == sizes["a_csv"])
+        await pilot.press("j", "j", "j")
+        await until(pilot, lambda: "80 × 40 pixels" in shown(app) and "▀" * 60 in shown(app))
+        for out in ("escape", "q", "v"):
+            await pilot.press("enter")
+            await until(pilot, lambda: isinstance(app.screen, PicturePage))
+            await tried(pilot, out, lambda: app.screen is page)
+
+
+@tries({SheetPage: "escape q v : / left h right l c"})
+async def test_keys_of_a_table(desk: Desk) -> None:
+    names = [f"column number {n}" for n in range(10)]
+    wide = "\n".join(",".join(f"{row} {name}" for name in names) for row in range(300))
+    run = desk.do(desk.run_of("regions", RunState.SUCCEEDED, 31, 58.0, [stage("load", "succeeded", 31, 58.0)]))
+    desk.do(desk.write_artifacts(run, "load", {"table": f"{','.join(names)}\n{wide}\n".encode()}))
+    app = desk.app(f"artifacts {run}")
+    async with app.run_test(size=NARROW) as pilot:
+        await until(pilot, lambda: app.screen.panel.sample(app.screen.source) is not None)
+        page = app.screen
+        for out, go in (("escape", ":"), ("q", "/"), ("v", "")):
+            await pilot.press("v")
+            await until(pilot, lambda: isinstance(app.screen, SheetPage) and "3 column number 0" in shown(app))
+            table = app.screen.table
+            if go:
+                await tried(pilot, go, lambda: isinstance(app.screen, Line) and "to which row?" in shown(app))
+                await pilot.press(*"201", "enter")
+                await until(pilot, lambda: "200 column number 0" in shown(app) and table.cursor == 200)  # noqa: B023
+                await tried(pilot, "c", lambda: app.clipboard == "\t".join(f"200 {name}" for name in names))
+                app.copy_to_clipboard("")
+            else:
+                steps = [("right", 20), ("l", 40), ("left", 20), ("h", 0)]
+                await walk(pilot, lambda: table.scroll_offset.x, steps)  # noqa: B023
+            await tried(pilot, out, lambda: app.screen is page)
 
 
 async def test_where_nothing_can_be_drawn_there_are_words(

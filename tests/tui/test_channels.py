@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from khantui.screens.ask import Confirm
-from khantui.screens.channels import ChannelForm
+from khantui.screens.channels import ChannelForm, Channels
 from khantui.screens.text import TextPage
 from tests.tui.conftest import fill, shown, until
 from tests.tui.desk import Desk
+from tests.tui.trial import tried, tries
 
 pytestmark = pytest.mark.slow
 WIDE = (130, 40)
@@ -40,11 +41,15 @@ def service() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         server.shutdown()
 
 
+@tries({Channels: "n t e ctrl+d", ChannelForm: "escape ctrl+s f2"})
 async def test_one_is_made_tested_changed_and_removed(desk: Desk, service: tuple[str, list[dict[str, Any]]]) -> None:
     url, heard = service
     app = desk.app("channels")
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, lambda: "there is no channel yet" in shown(app))
+        channels = app.screen
+        await tried(pilot, "n", lambda: isinstance(app.screen, ChannelForm))
+        await tried(pilot, "escape", lambda: app.screen is channels)
         await pilot.press("n")
         await until(pilot, lambda: isinstance(app.screen, ChannelForm))
         await fill(pilot, name="oncall", urls="nonsense")
@@ -52,24 +57,22 @@ async def test_one_is_made_tested_changed_and_removed(desk: Desk, service: tuple
         await until(pilot, lambda: app.screen.query_one("#wrong").display)
         await fill(pilot, urls=url, every="5m")
         assert "s3cr3t" not in shown(app)
-        await pilot.press("enter")
-        await until(pilot, lambda: "oncall" in shown(app) and not isinstance(app.screen, ChannelForm))
-        await pilot.press("t")
-        await until(pilot, lambda: isinstance(app.screen, TextPage) and "it was sent" in shown(app))
+        await tried(pilot, "ctrl+s", lambda: "oncall" in shown(app) and app.screen is channels)
+        await tried(pilot, "t", lambda: isinstance(app.screen, TextPage) and "it was sent" in shown(app))
         assert len(heard) == 1
         assert "s3cr3t" not in shown(app)
         await pilot.press("escape", "enter")
         await until(pilot, lambda: isinstance(app.screen, TextPage) and "gathers for   300 s" in shown(app))
-        await pilot.press("escape", "e")
-        await until(pilot, lambda: isinstance(app.screen, ChannelForm))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is channels)
+        await tried(pilot, "e", lambda: isinstance(app.screen, ChannelForm))
         await fill(pilot, every="10s")
-        await pilot.press("enter")
-        await until(pilot, lambda: not isinstance(app.screen, ChannelForm))
+        await tried(pilot, "f2", lambda: app.screen is channels)
         view = desk.do(desk.ask("GET", "/channels/oncall")).json()
         assert view["every"] == 10
         assert view["services"]  # they stay, though no URL was written
-        await pilot.press("ctrl+d")
-        await until(pilot, lambda: isinstance(app.screen, Confirm) and "Remove the channel oncall?" in shown(app))
+        asks = "Remove the channel oncall?"
+        await tried(pilot, "ctrl+d", lambda: isinstance(app.screen, Confirm) and asks in shown(app))
         await pilot.press("y")
         await until(pilot, lambda: "there is no channel yet" in shown(app))
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from textual import work
+from textual.app import ComposeResult
+from textual.screen import ModalScreen
+from textual.widgets import Static
 
 from backend.run.state import RunState
 from khantui.api.contexts import Context, Contexts, save
@@ -34,6 +39,44 @@ async def test_what_happened_while_a_list_was_on_its_way_is_in_it(desk: Desk) ->
                 desk.run_of("regions", RunState.SUCCEEDED, -number - 1, 3.0, [stage("load", "succeeded", 1, 3)])
             )
             await until(pilot, lambda run=run: next(iter(app.screen.rows.known())).id == run)
+
+
+class Slow(ModalScreen[None]):
+    """Its worker is answered while its widgets are taken away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answered = asyncio.Event()
+        self.late = False
+
+    def compose(self) -> ComposeResult:
+        answered = self.answered
+
+        class Going(Static):
+            def on_unmount(self) -> None:
+                answered.set()
+
+        yield Going(id="field")
+
+    @work
+    async def ask(self) -> None:
+        await self.answered.wait()
+        self.late = True
+        self.query_one("#field", Static).update("here it is")
+
+
+async def test_an_answer_that_comes_as_its_screen_is_left_does_no_harm(desk: Desk) -> None:
+    app = desk.app()
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: app.screen.rows.loaded)
+        runs, slow = app.screen, Slow()
+        await app.push_screen(slow)
+        slow.ask()
+        await pilot.pause()
+        slow.dismiss()
+        await until(pilot, lambda: app.screen is runs and slow.answered.is_set() and not slow.is_running)
+        await pilot.pause()
+    assert not slow.late
 
 
 async def test_a_daemon_that_goes_away_and_comes_back(tmp_path: Path) -> None:

@@ -195,18 +195,6 @@ async def test_marks_and_a_bulk_question(desk: Desk) -> None:
         await until(pilot, lambda: "marked" not in shown(app))
 
 
-async def test_sorting_and_back(desk: Desk) -> None:
-    app = desk.app()
-    async with app.run_test(size=WIDE) as pilot:
-        await ready(pilot)
-        await pilot.press("N")
-        await until(pilot, lambda: listed(app) == sorted(listed(app)) and "PIPELINE↑" in shown(app))
-        await pilot.press("N")
-        await until(pilot, lambda: listed(app)[0] == "weekly-learners" and "PIPELINE↓" in shown(app))
-        await pilot.press("N")
-        await until(pilot, lambda: listed(app)[0] == "etl-daily")
-
-
 async def test_wide_times_json_describe_copy_and_save(desk: Desk) -> None:
     app = desk.app()
     async with app.run_test(size=NARROW) as pilot:
@@ -372,14 +360,6 @@ async def test_pulse_tells_what_matters_now(desk: Desk, size: tuple[int, int]) -
         await until(pilot, lambda: isinstance(app.screen, RunScreen))
 
 
-async def test_the_grid_leads_to_a_stage_of_a_run(desk: Desk) -> None:
-    app = desk.app("grid weekly-learners")
-    async with app.run_test(size=WIDE) as pilot:
-        await until(pilot, lambda: "4 stages × 4 runs" in shown(app))
-        await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, RunScreen))
-
-
 async def test_a_pipeline_and_its_versions(desk: Desk) -> None:
     app = desk.app("pipeline weekly-learners")
     async with app.run_test(size=WIDE) as pilot:
@@ -388,12 +368,6 @@ async def test_a_pipeline_and_its_versions(desk: Desk) -> None:
         await until(pilot, lambda: '"name": "weekly-learners"' in shown(app))
         await pilot.press("5")
         await until(pilot, lambda: "monday-6" in shown(app))
-
-
-async def test_the_artifacts_of_a_run(desk: Desk) -> None:
-    app = desk.app("artifacts weekly-learners")
-    async with app.run_test(size=WIDE) as pilot:
-        await until(pilot, lambda: "1.2 KiB" in shown(app))
 
 
 async def test_a_failed_run_against_the_last_good_one(desk: Desk) -> None:
@@ -423,36 +397,6 @@ async def test_the_mouse_chooses_opens_and_sorts(desk: Desk) -> None:
         await pilot.click(table, offset=(10, 1))
         await pilot.click(table, offset=(10, 1))
         await until(pilot, lambda: isinstance(app.screen, RunScreen))
-
-
-async def test_other_keys_of_runs_and_pipelines_lead_where_they_say(desk: Desk) -> None:
-    app = desk.app("runs state=failed")
-    async with app.run_test(size=WIDE) as pilot:
-        await ready(pilot)
-        for key, what in (("e", "what it is for"), ("l", "attempt 2 of 2"), ("x", "graph ·"), ("w", "retries what")):
-            await pilot.press(key)
-            await until(pilot, lambda what=what: what in shown(app))  # type: ignore[misc]
-            await pilot.press("escape")
-            await until(pilot, lambda: isinstance(app.screen, Runs))
-        await pilot.press("t")
-        await until(pilot, lambda: isinstance(app.screen, Trigger))
-        await pilot.press("escape", "A", "A", "A", "S", "S", "S", "L", "ctrl+space", "escape", "ctrl+r", "g", "G", "k")
-        await say(pilot, "pipelines")
-        await until(pilot, lambda: isinstance(app.screen, Pipelines) and "etl-daily" in shown(app))
-        for key, what in (("x", "stages ×"), ("d", "1 graph"), ("s", "Schedules"), ("e", "what it is for")):
-            await pilot.press("G", key)
-            await until(pilot, lambda what=what: what in shown(app))  # type: ignore[misc]
-            await pilot.press("q")
-            await until(pilot, lambda: isinstance(app.screen, Pipelines))
-        await pilot.press("G", "l")
-        await until(pilot, lambda: isinstance(app.screen, RunScreen) and "graph ·" in shown(app))
-        await pilot.press("a")
-        await until(pilot, lambda: "artifacts" in shown(app))
-        await pilot.press("q", "q")
-        await until(pilot, lambda: isinstance(app.screen, Pipelines))
-        await pilot.press("G", "ctrl+d")
-        await until(pilot, lambda: isinstance(app.screen, Confirm) and "runs and logs stay" in shown(app))
-        await pilot.press("n")
 
 
 async def test_copies_go_to_the_terminals_clipboard(desk: Desk) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -114,81 +113,6 @@ async def test_errors_of_all_runs_on_a_small_terminal(desk: Desk) -> None:
         await until(pilot, lambda: "BadRequest" in shown(app) and "that is all" in shown(app))
         await say(pilot, "search nothing-of-that-name x")
         await until(pilot, lambda: "nothing-of-that-name" in told(app))
-
-
-async def test_each_key_of_a_log(desk: Desk) -> None:
-    lines = [f"line {n}" for n in range(1, 400)]
-    lines[99] = json.dumps({"level": "error", "msg": "it broke", "ts": 1, "table": "t1"})
-    lines[199] = "\x1b[31mred\x1b[0m " + "w" * 300 + " end of it"
-    run = desk.do(
-        desk.run_of("weekly-learners", RunState.FAILED, 500, 9.0, [stage("clean", "failed", 500, 9)], total=4)
-    )
-    desk.do(desk.write_log(run, "clean", 1, lines))
-    app = desk.app(f"log {run} clean")
-    async with app.run_test(size=WIDE) as pilot:
-        await until(pilot, lambda: opened(app).log_panel.view.at == 100)  # the error
-        view = opened(app).log_panel.view
-        assert '▶ {"level": "error"' in shown(app)
-        await pilot.press("J")
-        await until(pilot, lambda: "ERROR  it broke  table=t1" in shown(app))
-        await pilot.press("J")
-        await until(pilot, lambda: '"msg": "it broke"' in shown(app))
-        await pilot.press("0")
-        await until(pilot, lambda: "line 399" in shown(app) and view.at is None)
-        await pilot.press("m")
-        await until(pilot, lambda: "◆ line 399" in shown(app))
-        await pilot.press("m", "1")
-        await until(pilot, lambda: "line 1 " in shown(app) and "◆" not in shown(app))
-        await pilot.press("slash", *"end of it", "enter")
-        await until(pilot, lambda: view.at == 200)
-        assert "end of it" not in shown(app)  # it is far to the right
-        await pilot.press("w")
-        await until(pilot, lambda: "end of it" in shown(app))
-        assert "line 199" in shown(app)  # the context stays
-        assert "line 201" in shown(app)
-        await pilot.press("w")
-        await until(pilot, lambda: "end of it" not in shown(app))
-        await pilot.press("t")
-        await until(pilot, lambda: "06:12:30  red" in shown(app) or ":30  red" in shown(app))
-        await pilot.press("t")
-        await until(pilot, lambda: ":30  red" not in shown(app))
-        await pilot.press("s")
-        assert view.following
-        await pilot.press("s")
-        assert not view.following
-        await pilot.press("f")
-        await until(pilot, lambda: opened(app).maximized is not None)
-        await pilot.press("f")
-        await until(pilot, lambda: opened(app).maximized is None)
-        await pilot.press("escape")
-        await until(pilot, lambda: view.pattern is None)
-        await pilot.press("0", "N")
-        await until(pilot, lambda: view.at == 100)
-        await pilot.press("n")
-        await until(pilot, lambda: "from the top again" in shown(app))
-        await pilot.press("c")
-        await until(pilot, lambda: "line 100 is copied" in told(app))
-        await pilot.press("p")
-        await until(pilot, lambda: "no other attempt" in told(app))
-
-
-@pytest.mark.parametrize("command", ["log {run} clean", "log {run} *"])
-async def test_keys_that_go_to_the_last_minutes(desk: Desk, command: str) -> None:
-    ages = [90, 50, 20, 10, 3, 0.5]  # minutes, of a hundred lines each
-    run = desk.do(
-        desk.run_of("weekly-learners", RunState.SUCCEEDED, 95, 9.0, [stage("clean", "succeeded", 95, 9)], total=4)
-    )
-    lines = [f"line {n} of {age}" for age in ages for n in range(100)]
-    desk.do(desk.write_log(run, "clean", 1, lines, [age for age in ages for _ in range(100)]))
-    app = desk.app(command.format(run=run))
-    async with app.run_test(size=WIDE) as pilot:
-        await until(pilot, lambda: "line 99 of 0.5" in shown(app))
-        view = opened(app).log_panel.view
-        for key, age in (("6", 50), ("2", 0.5), ("5", 20), ("3", 3), ("4", 10)):
-            await pilot.press(key)
-            await until(pilot, lambda: view.at == ages.index(age) * 100 + 1 and f"line 0 of {age}" in shown(app))  # noqa: B023
-        await pilot.press("1")
-        await until(pilot, lambda: "line 0 of 90" in shown(app) and view.scroll_offset.y == 0)
 
 
 async def test_the_log_of_a_stage_that_was_kept_from_another_run(desk: Desk) -> None:
