@@ -32,7 +32,6 @@ class Access(Listing[BindingView]):
     """All roles that are given."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "what they may", show=False),
         Binding("w", "open", "what they may, and why"),
         Binding("n", "new_binding", "give a role"),
         Binding("ctrl+d", "delete_binding", "take it away"),
@@ -188,7 +187,7 @@ class Tokens(Listing[TokenView]):
             self.look()
 
 
-class _Form(ModalScreen[Any]):
+class AccessForm(ModalScreen[Any]):
     """A subject or a name, a role, and on what it is. It stays open until the daemon has stored it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -266,7 +265,7 @@ class _Form(ModalScreen[Any]):
         self.dismiss(None)
 
 
-class RoleForm(_Form):
+class RoleForm(AccessForm):
     """A role for somebody."""
 
     TITLE_WORD = "give a role"
@@ -279,7 +278,7 @@ class RoleForm(_Form):
         return made
 
 
-class TokenForm(_Form):
+class TokenForm(AccessForm):
     """A token for a machine."""
 
     TITLE_WORD = "a new token"

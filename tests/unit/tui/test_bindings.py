@@ -10,6 +10,7 @@ from textual.dom import DOMNode
 from textual.screen import ModalScreen
 
 from khantui.app import KhantuiApp
+from khantui.screens.access import Access, AccessForm, Tokens
 from khantui.screens.artifacts import Artifacts
 from khantui.screens.ask import Choice, Confirm, Line, Pause, Trigger
 from khantui.screens.backfills import Backfills
@@ -62,6 +63,7 @@ WHERE: dict[str, list[type[DOMNode]]] = {
     "schedules": [Schedules],
     "backfills": [Backfills],
     "channels": [Channels],
+    "access": [Access, Tokens],
     "a run": [RunScreen, GraphView, GanttView],
     "a log": [LogPanel, LogView, RunScreen],
     "a search": [LogSearch],
@@ -77,7 +79,7 @@ WHERE: dict[str, list[type[DOMNode]]] = {
     "a text, a picture": [TextPage, LinesPage, LineView, PicturePage, Help],
     "a question": [Confirm],
     "a choice": [Choice],
-    "a form": [Trigger, ScheduleForm, BackfillForm, ChannelForm, Pause, Compare, Line],
+    "a form": [Trigger, ScheduleForm, BackfillForm, ChannelForm, AccessForm, Pause, Compare, Line],
 }
 
 
