@@ -12,6 +12,7 @@ from khantui.screens.ask import Confirm, Pause, Trigger
 from khantui.screens.compare import Compare
 from khantui.screens.editor import Editor, Parts
 from khantui.screens.firings import FiringsPanel
+from khantui.screens.form import Form
 from khantui.screens.grid import GridScreen
 from khantui.screens.page import LinesPage
 from khantui.screens.pipeline import PipelineScreen
@@ -192,7 +193,7 @@ async def test_what_is_stored_is_looked_at_first(desk: Desk) -> None:
     assert desk.do(desk.ask("GET", "/pipelines/stored/versions/2")).json()["message"] == "calmer"
 
 
-@tries({ScheduleForm: "escape ctrl+s f2"})
+@tries({ScheduleForm: "escape ctrl+s f2", Form: "tab shift+tab"})
 async def test_keys_of_the_form_of_a_schedule(desk: Desk) -> None:
     app = desk.app("schedules")
     async with app.run_test(size=WIDE) as pilot:
@@ -209,6 +210,10 @@ async def test_keys_of_the_form_of_a_schedule(desk: Desk) -> None:
         ):  # fmt: skip
             await pilot.press("e")
             await until(pilot, lambda: isinstance(app.screen, ScheduleForm) and app.screen._was is not None)
+            form = app.screen
+            await until(pilot, lambda form=form: form.focused.id == "cron")  # type: ignore[misc]
+            await tried(pilot, "tab", lambda form=form: form.focused.id != "cron")  # type: ignore[misc]
+            await tried(pilot, "shift+tab", lambda form=form: form.focused.id == "cron")  # type: ignore[misc]
             app.screen.query_one("#cron", Input).value = "45 6 * * MON" if key == "f2" else "30 6 * * MON"
             await until(pilot, lambda: "after this change" in shown(app))
             assert cron() == before

@@ -20,6 +20,7 @@ from khantui.screens.editor import Editor, Parts
 from khantui.screens.filling import BackfillForm
 from khantui.screens.firings import FiringsPanel
 from khantui.screens.forecast import Forecast
+from khantui.screens.form import Form
 from khantui.screens.grid import GridScreen
 from khantui.screens.help import Help
 from khantui.screens.listing import Listing
@@ -79,7 +80,7 @@ WHERE: dict[str, list[type[DOMNode]]] = {
     "a text, a picture": [TextPage, LinesPage, LineView, PicturePage, Help],
     "a question": [Confirm],
     "a choice": [Choice],
-    "a form": [Trigger, ScheduleForm, BackfillForm, ChannelForm, AccessForm, Pause, Compare, Line],
+    "a form": [Form, Trigger, ScheduleForm, BackfillForm, ChannelForm, AccessForm, Pause, Compare, Line],
 }
 
 
