@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from msgspec import to_builtins
 from msgspec.structs import replace
@@ -143,16 +143,20 @@ async def names_of(call: Call, prefix: str) -> frozenset[str]:
     return frozenset(kv.key.removeprefix(prefix) for kv in page.items)
 
 
-async def pipelines_by_account(call: Call) -> dict[str, tuple[str, ...]]:
+async def pipelines_by_account(call: Call) -> dict[str, list[str]]:
     """The pipelines whose current version names each account."""
     services = call.services
-    named: dict[str, tuple[str, ...]] = {}
+    named: dict[str, list[str]] = {}
     async for page in services.store.scan(keys.PIPELINES):
         for kv in page.items:
             head = decode(kv.value, PipelineHead)
-            loaded = await services.catalogue.load(head.name, head.version)
-            account = loaded.pipeline.service_account
-            named[account] = (*named.get(account, ()), head.name)
+            try:
+                account = (
+                    head.account or (await services.catalogue.load(head.name, head.version)).pipeline.service_account
+                )
+            except NotFound:  # it is being deleted
+                continue
+            named.setdefault(account, []).append(head.name)
     return named
 
 
@@ -169,7 +173,7 @@ async def _shown(call: Call, account: Account, revision: int) -> AccountView:
 
 
 def _view(
-    call: Call, account: Account, revision: int, named: Mapping[str, tuple[str, ...]], secrets: frozenset[str]
+    call: Call, account: Account, revision: int, named: Mapping[str, Sequence[str]], secrets: frozenset[str]
 ) -> AccountView:
     return AccountView(
         name=account.name,

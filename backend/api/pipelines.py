@@ -257,6 +257,7 @@ async def _store(call: Call, report: Report, body: ApplyPipeline, pins: dict[str
         head.created if head else now,
         now,
         call.who.name,
+        pipeline.service_account,
     )
     conditions = [
         Condition(keys.pipeline(pipeline.name), modified=found.modified if found else 0),

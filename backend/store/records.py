@@ -33,6 +33,7 @@ class PipelineHead(Struct, frozen=True, omit_defaults=True):
     created: datetime | None = None
     updated: datetime | None = None
     updated_by: str = ""
+    account: str = ""  # its service account; of one applied by an earlier Khantui it is in the document alone
 
 
 class Pin(Struct, frozen=True):

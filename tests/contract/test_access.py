@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import AsyncIterator
@@ -348,3 +349,40 @@ async def test_what_is_sent_again_is_answered_to_the_same_caller_alone(teams: Gu
         "/api/v1/pipelines/sales-eu/runs", content="{}", headers={"Idempotency-Key": "k", HEADER: "user:cat"}
     )
     assert other.json()["id"] != one.json()["id"]
+
+
+@pytest.mark.attack
+async def test_whoever_has_stages_run_as_an_account_must_be_one_of_its_users(guarded: Guarded) -> None:
+    value = base64.b64encode(b"s3cr3t-value").decode()
+    await guarded.ask("PUT", "/secrets/token", {"value": value})
+    account = {"secrets": [{"secret": "token", "env": "TOKEN"}], "users": ["ann@example.org", "group:ops", "token:ci"]}
+    await guarded.ask("PUT", "/accounts/loader", account)
+    for who in ("user:ann@example.org", "user:bob@example.org", "token:ci", "token:other"):
+        await guarded.bind(who, "editor")
+    document = json.dumps({"name": "loads", "service_account": "loader", "stages": STAGES})
+    schedule = {"pipeline": "loads", "kind": "cron", "cron": ["0 6 * * *"]}
+    span = {"start": "2026-03-01", "end": "2026-03-02", "step": "1d"}
+    requests: list[tuple[str, str, Any]] = [
+        ("POST", "/pipelines", {"document": document}),
+        ("POST", "/pipelines/loads/runs", {}),
+        ("POST", "/pipelines/loads/rollback", {"version": 1}),
+        ("PUT", "/schedules/dawn", schedule),
+        ("POST", "/schedules/dawn/run", {}),
+        ("POST", "/pipelines/loads/backfills", span),
+    ]
+    for method, path, body in requests:
+        for who, may in (("user:ann@example.org", True), ("user:bob@example.org", False), ("token:ci", True),
+                         ("token:other", False)):  # fmt: skip
+            answer = await guarded.as_(who, method, path, body)
+            assert (answer.status_code < 300) is may, (who, method, path, answer.text)
+            assert may or "may not use the service account loader" in answer.json()["title"]
+    for path in ("/secrets", "/secrets/token"):
+        assert "s3cr3t" not in (await guarded.as_("user:ann@example.org", "GET", path)).text
+    for method, path, body in (
+        ("PUT", "/accounts/loader", account),
+        ("DELETE", "/accounts/loader", None),
+        ("PUT", "/secrets/token", {"value": value}),
+        ("DELETE", "/secrets/token", None),
+        ("POST", "/secrets/rewrap", None),
+    ):
+        assert (await guarded.as_("user:ann@example.org", method, path, body)).status_code == 403

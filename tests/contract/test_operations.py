@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import getpass
 import json
@@ -97,7 +98,8 @@ async def _logs(api: Service, run: str) -> None:
     assert [m["line"]["number"] for m in found["matches"]] == [2]
     followed = (await api.ask("GET", f"{log}/follow")).text.splitlines()
     assert [json.loads(line)["number"] for line in followed] == [1, 2]
-    merged = (await api.ask("GET", f"/runs/{run}/log")).json()
+    while not (merged := (await api.ask("GET", f"/runs/{run}/log")).json())["complete"]:
+        await asyncio.sleep(0.05)  # until all of it is archived, the API cannot tell that no more will come
     assert [(line["stage"], line["text"]) for line in merged["lines"]] == [("words", "one"), ("words", "ERROR: two")]
     assert (merged["complete"], merged["logs"]) == (True, 3)  # count was done twice
     followed = (await api.ask("GET", f"/runs/{run}/log/follow", tail="1")).text.splitlines()

@@ -95,6 +95,7 @@ with socket.socket() as s:
     assert "network: db.example.org:5432 cannot be" in log
 
 
+@pytest.mark.attack
 async def test_every_way_around_the_proxy_is_closed(bench: Bench, tmp_path: Path) -> None:
     script = (
         ASK
@@ -166,6 +167,7 @@ def _unix(path: Path) -> Iterator[None]:
     os.close(folder)
 
 
+@pytest.mark.attack
 async def test_a_name_that_is_declared_opens_no_private_address(bench: Bench) -> None:
     async with server() as port:
         script = ASK + f"print(tunnel('localhost:{port}'))"

@@ -45,6 +45,7 @@ print(sorted(os.listdir("/proc/self/fd")))
     assert not {"4", "5", "6", "7"} & set(lines[-1].replace("'", "").strip("[]").split(", ")) - {"3"}
 
 
+@pytest.mark.attack
 async def test_no_list_of_processes_and_no_disk_has_them(bench: Bench) -> None:
     script = 'echo begun; while ! test -e /tmp/go; do sleep 0.02; done; test -n "$TOKEN"'
     key = await bench.start(script, grant=GRANT, account="a")
@@ -75,6 +76,7 @@ def _nowhere(root: Path) -> None:
             assert b"\0binary\xff" not in data, path
 
 
+@pytest.mark.attack
 async def test_one_stage_does_not_see_those_of_another(bench: Bench) -> None:
     first = await bench.start("echo here; exec sleep 61.75", grant=GRANT, account="a")
     await bench.logged(first, "here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -189,3 +190,40 @@ def test_all_the_examples_run(daemon: Daemon) -> None:
     assert "left out" not in done.stderr
     images = {s["image"] for r in daemon.http.get("/runs").json()["items"] for s in daemon.status(r["id"])["stages"]}
     assert images == {"shell", "python", "duckdb", "r"}
+
+
+def test_secrets_come_and_go(daemon: Daemon, confined: Cluster) -> None:
+    def put(value: str) -> None:
+        body = {"value": base64.b64encode(value.encode()).decode()}
+        assert daemon.http.put("/secrets/token", json=body).status_code < 300
+
+    def held() -> set[str]:
+        """The values that the namespace has, by the label."""
+        mine = confined.items("secrets", "-l", "khantui.dev/secret=token")
+        return {base64.b64decode(secret["data"]["value"]).decode() for secret in mine}
+
+    values = [f"a-value-that-is-nowhere-else-{number}" for number in range(3)]
+    put(values[0])
+    account = {"secrets": [{"secret": "token", "env": "TOKEN"}]}
+    assert daemon.http.put("/accounts/loader", json=account).status_code < 300
+    daemon.apply("loads", service_account="loader", stages={"a": {"script": 'echo "it is $TOKEN"'}})
+    for value in values:
+        put(value)
+        run = daemon.ended(daemon.run("loads"), limit=120)
+        assert run["state"] == "succeeded", run
+        assert daemon.log(run["id"], "a") == [f"it is {'*' * len(value)}"]
+        assert value in held()
+    end = time.monotonic() + 60
+    while values[0] in held():
+        assert time.monotonic() < end, "its Secret is still there"
+        time.sleep(0.2)
+    for path in daemon.folder.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert not [value for value in values if value.encode() in data], path
+    assert daemon.http.delete("/pipelines/loads").status_code < 300
+    assert daemon.http.delete("/accounts/loader").status_code < 300
+    assert daemon.http.delete("/secrets/token").status_code < 300
+    while held():
+        assert time.monotonic() < end, "its Secrets are still there"
+        time.sleep(0.2)
