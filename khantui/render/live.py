@@ -95,8 +95,8 @@ def live_pipeline_columns(
     ]  # fmt: skip
 
 
-def live_schedule_columns(now: datetime, absolute: bool) -> list[Column[ScheduleView]]:
-    """Schedules, on a screen."""
+def live_schedule_columns(now: datetime, absolute: bool, noted: bool = True) -> list[Column[ScheduleView]]:
+    """Schedules, on a screen. `noted`: there is something to be said of one of them."""
     return [
         Column("SCHEDULE", lambda s: s.name, flexible=True),
         Column("PIPELINE", lambda s: s.pipeline, rank=2, flexible=True),
@@ -108,7 +108,7 @@ def live_schedule_columns(now: datetime, absolute: bool) -> list[Column[Schedule
         Column("WHEN", schedule_when, rank=1, flexible=True),
         Column("ZONE", lambda s: s.zone, rank=6),
         Column("DEADLINE", lambda s: s.deadline or "–", rank=6),
-        Column("NOTE", schedule_note, rank=1, flexible=True),
+        Column("NOTE", schedule_note, rank=1 if noted else 4, flexible=True),
     ]
 
 

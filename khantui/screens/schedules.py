@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 
 from backend.api.wire import ScheduleView
 from khantui.render.live import live_schedule_columns
+from khantui.render.rows import schedule_note
 from khantui.render.table import Column
 from khantui.render.text import visible
 from khantui.screens import acts
@@ -57,7 +58,8 @@ class Schedules(Listing[ScheduleView]):
         return sorted(self.host.overview.schedules.values(), key=order)
 
     def columns(self) -> Sequence[Column[ScheduleView]]:
-        return live_schedule_columns(self.host.moment, self._absolute)
+        noted = any(schedule_note(row) for row in self.rows.items)
+        return live_schedule_columns(self.host.moment, self._absolute, noted)
 
     def identify(self, item: ScheduleView) -> str:
         return item.name
