@@ -41,7 +41,13 @@ def describe_schedule(schedule: ScheduleView, seen: ForesightView, now: datetime
     ]
     lines: list[Line] = [[(f"{label:<13} ", "faint"), (visible(value), "")] for label, value in facts if value]
     lines += schedule_lines(schedule, now)
-    return [*lines, [("", "")], [("next firings", "strong")], *firing_lines(seen, now)]
+    lines += [[("", "")], [("next firings", "strong")], *firing_lines(seen, now)]
+    first = seen.firings[0] if seen.firings else None
+    if first is not None and first.environment:
+        at = f"the first would run with, at {stamp(first.logical_time)}" if first.logical_time else "it would run with"
+        lines += [[("", "")], [(visible(at), "strong")]]
+        lines += [[(f"    {visible(k)}  ", "faint"), (visible(v), "")] for k, v in first.environment.items()]
+    return lines
 
 
 def schedule_lines(schedule: ScheduleView, now: datetime) -> list[Line]:

@@ -232,3 +232,15 @@ async def test_a_schedule_after_others_waits_for_what_is_chosen(desk: Desk) -> N
         assert app.screen.query_one("#together", Select).value == "latest"
         await pilot.press("escape")
         desk.do(desk.ask("DELETE", "/schedules/etl-daily", status=204))
+
+
+async def test_a_description_has_the_firings_and_what_the_first_would_run_with(desk: Desk) -> None:
+    app = desk.app("schedules")
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "monday-6" in shown(app))
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(app.screen, TextPage) and "next firings" in shown(app))
+        await pilot.press("G")
+        await until(pilot, lambda: "the first would run with, at 2026-11-23 06:00" in shown(app))
+        assert "DAY  2026-11-23" in shown(app)
+        assert "REGION  all" in shown(app)
