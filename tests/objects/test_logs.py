@@ -64,6 +64,25 @@ async def test_a_log_is_found_elsewhere_when_it_is_archived(bucket: str, tmp_pat
     assert [line.number async for some in replica.follow(RUN, "s", 1, 2999) for line in some] == [2999, 3000]
 
 
+async def test_the_logs_of_a_run_go_and_those_of_others_stay(bucket: str, tmp_path: Path) -> None:
+    here = Layout(tmp_path)
+    logs = LogStore(here, SystemClock(), open_bucket(bucket))
+    written(here, 30)
+    other = here.live_log("01m85n6fsm-k8mv3j", "s", 1)
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"another\n")
+    await logs.finish(RUN, "s", 1)
+    await logs.finish("01m85n6fsm-k8mv3j", "s", 1)
+    with logs.reader(RUN, "s", 1):
+        pass  # it is remembered now
+    await logs.remove(RUN)
+    await logs.remove(RUN)
+    with pytest.raises(NotFound):
+        logs.reader(RUN, "s", 1)
+    with logs.reader("01m85n6fsm-k8mv3j", "s", 1) as reader:
+        assert [line.text for line in reader.lines(1, 10)] == ["another"]
+
+
 async def test_of_a_large_log_only_what_is_looked_at_is_fetched_and_that_once(bucket: str, tmp_path: Path) -> None:
     layout, counted = Layout(tmp_path / "data"), counting(bucket)
     logs = LogStore(layout, SystemClock(), counted)
