@@ -225,6 +225,7 @@ async def _create(call: Call, run: Run, **detail: Any) -> RunView:
 async def _take_up(call: Call, old: Run, body: RetryRun, now: datetime) -> RunView:
     """A new run at the pipeline's present version, that keeps what is still good of the old one."""
     loaded = await call.services.catalogue.current(old.pipeline)
+    await may_use(call, loaded.pipeline.service_account)
     if body.from_stage and not any(body.from_stage in (n, i.stage) for n, i in loaded.plan.instances.items()):
         raise NotFound(f"{old.pipeline} has no stage {body.from_stage!r} any more")
     known = {k: v for k, v in old.parameters.items() if k in loaded.pipeline.parameters}

@@ -376,6 +376,9 @@ async def test_whoever_has_stages_run_as_an_account_must_be_one_of_its_users(gua
             answer = await guarded.as_(who, method, path, body)
             assert (answer.status_code < 300) is may, (who, method, path, answer.text)
             assert may or "may not use the service account loader" in answer.json()["title"]
+    for again in ({}, {"latest": True}):
+        answer = await guarded.as_("user:bob@example.org", "POST", "/runs/loads@latest/retry", again)
+        assert "may not use the service account loader" in answer.json()["title"]
     for path in ("/secrets", "/secrets/token"):
         assert "s3cr3t" not in (await guarded.as_("user:ann@example.org", "GET", path)).text
     for method, path, body in (
