@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def test_from_set_to_delete(daemon: Daemon, tmp_path: Path) -> None:
     daemon.until(run, lambda r: r["state"] == "running" and bool(r["stages"][0]["attempts"]))
     log = daemon.folder / "attempts" / run / "a" / "1" / "log"
     while not log.exists() or stars not in log.read_text():  # it is overwritten on the disk while the stage runs
-        pass
+        time.sleep(0.01)
     assert daemon.log(run, "a") == [f"token {stars}"]
     refused = khantui("secrets", "delete", "api-token")
     assert (refused.code, "declared by the service account loader" in refused.err) == (1, True)
@@ -75,7 +76,7 @@ def test_from_set_to_delete(daemon: Daemon, tmp_path: Path) -> None:
     daemon.until(second, lambda r: r["state"] == "running" and bool(r["stages"][0]["attempts"]))
     tmp = daemon.folder / "attempts" / second / "a" / "1" / "tmp"
     while not tmp.exists():
-        pass
+        time.sleep(0.01)
     (tmp / "go").touch()
     daemon.ended(second)
     assert daemon.log(second, "a")[0] == f"token {'*' * len(ROTATED)}"
@@ -93,7 +94,7 @@ def test_from_set_to_delete(daemon: Daemon, tmp_path: Path) -> None:
     daemon.until(third, lambda r: r["state"] == "running" and bool(r["stages"][0]["attempts"]))
     tmp = daemon.folder / "attempts" / third / "a" / "1" / "tmp"
     while not tmp.exists():
-        pass
+        time.sleep(0.01)
     (tmp / "go").touch()
     assert daemon.ended(third)["state"] == "succeeded"
     everything = "".join(
