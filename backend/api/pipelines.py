@@ -258,6 +258,7 @@ async def _store(call: Call, report: Report, body: ApplyPipeline, pins: dict[str
         now,
         call.who.name,
         pipeline.service_account,
+        pipeline.retention,
     )
     conditions = [
         Condition(keys.pipeline(pipeline.name), modified=found.modified if found else 0),

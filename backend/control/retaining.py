@@ -110,7 +110,7 @@ class Retaining:
 
     async def _said(self, name: str) -> Retention:
         try:
-            return (await self._catalogue.current(name)).pipeline.retention
+            return (await self._catalogue.head(name)).retention
         except NotFound:  # it was deleted: what there is of it stays
             return Retention()
 

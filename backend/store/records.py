@@ -15,6 +15,7 @@ from msgspec import Struct
 from backend.run.ids import short
 from backend.run.state import ArtifactRecord, Run, RunState
 from backend.spec.images import Image
+from backend.spec.model import Retention
 from backend.store import keys
 from backend.store.base import Condition, Delete, Put, Store
 from backend.store.codec import encode
@@ -34,6 +35,7 @@ class PipelineHead(Struct, frozen=True, omit_defaults=True):
     updated: datetime | None = None
     updated_by: str = ""
     account: str = ""  # its service account; of one applied by an earlier Khantui it is in the document alone
+    retention: Retention = Retention()
 
 
 class Pin(Struct, frozen=True):

@@ -80,6 +80,8 @@ class World:
         text = json.dumps({"name": name, **document})
         report = lint(text)
         assert report.ok, report.findings
+        assert report.pipeline is not None
+        retention = report.pipeline.retention
         bundle = ""
         if code:
             bundle = await self.code.put(pack({path: (body.encode(), False) for path, body in code.items()}))
@@ -88,7 +90,7 @@ class World:
         await self.store.commit(
             [Condition(keys.pipeline(name), modified=found.modified if found else 0)],
             [
-                Put(keys.pipeline(name), encode(PipelineHead(name, number))),
+                Put(keys.pipeline(name), encode(PipelineHead(name, number, retention=retention))),
                 Put(keys.version(name, number), encode(Version(name, number, text, bundle))),
             ],
         )
