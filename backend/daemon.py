@@ -61,6 +61,7 @@ from backend.store.images import Images
 from backend.store.records import instance
 from backend.store.secrets import Secrets
 from backend.store.server_binary import provide
+from backend.store.tally import Tally
 from backend.telemetry import Metrics, RunTelemetry
 from backend.vault import Keyring
 
@@ -237,6 +238,7 @@ class Daemon:
         self._clock = SystemClock()
         self._store = store
         self._feed = Feed(store)
+        self._tally = Tally(store, self._feed)
         self._catalogue = Catalogue(store)
         self._access = AccessBook(store, self._admins())
         self._logs = logs
@@ -289,6 +291,7 @@ class Daemon:
             tasks.create_task(self._feed.run())
             tasks.create_task(self._logs.run())
             await self._feed.started.wait()
+            tasks.create_task(self._tally.run())
             tasks.create_task(self._images.run(self._feed))
             tasks.create_task(self._access.run(self._feed))
             await self._images.loaded.wait()
@@ -352,6 +355,7 @@ class Daemon:
         services = Services(
             store=self._store,
             feed=self._feed,
+            tally=self._tally,
             catalogue=self._catalogue,
             logs=self._logs,
             artifacts=self._artifacts,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import UNSET
@@ -90,7 +91,7 @@ async def list_pipelines(call: Call) -> Response:
     at = cursor.within(call, keys.PIPELINES)
     start = at.key + "\0" if at else keys.PIPELINES
     schedules = await _schedules(call)
-    items: list[PipelineView] = []
+    found: list[tuple[PipelineHead, int]] = []
     while True:
         page = await store.page(start, keys.after(keys.PIPELINES), limit=call.limit)
         for kv in page.items:
@@ -98,12 +99,13 @@ async def list_pipelines(call: Call) -> Response:
             if not call.sees_labelled(head.name, head.labels):
                 continue
             if filter.matches(tests, {**asdict(head), **{f"label.{k}": v for k, v in head.labels.items()}}):
-                items.append(await _view(call, head, kv.modified, schedules.get(head.name, ())))
-                if len(items) >= call.limit:
+                found.append((head, kv.modified))
+                if len(found) >= call.limit:
                     break
-        last = items[-1].name if len(items) >= call.limit else ""
+        last = found[-1][0].name if len(found) >= call.limit else ""
         more = page.more or (last and page.items[-1].key != keys.pipeline(last))
-        if len(items) >= call.limit or not page.more:
+        if len(found) >= call.limit or not page.more:
+            items = await _views(call, found, schedules)
             where = keys.pipeline(last) if last else ""
             following = cursor.pack(cursor.Cursor(page.revision, where)) if more and where else None
             return answer(Page(items, following, page.count if not tests and call.sees_all else None, page.revision))
@@ -138,7 +140,8 @@ async def get_pipeline(call: Call) -> Response:
     if found is None:
         raise NotFound(f"there is no pipeline {name!r}", hint="khantui pipelines lists them")
     schedules = await _schedules(call)
-    return answer(await _view(call, decode(found.value, PipelineHead), found.modified, schedules.get(name, ())))
+    [view] = await _views(call, [(decode(found.value, PipelineHead), found.modified)], schedules)
+    return answer(view)
 
 
 @operation("GET", "/pipelines/{name}/versions", answer=Page, items=VersionView, query=PAGING)
@@ -364,7 +367,24 @@ async def _lint(call: Call, text: str, code: dict[str, int] | None) -> Report:
     return lint(text, surroundings=around)
 
 
-async def _view(call: Call, head: PipelineHead, revision: int, schedules: tuple[str, ...]) -> PipelineView:
+async def _views(
+    call: Call, heads: list[tuple[PipelineHead, int]], schedules: Mapping[str, tuple[str, ...]]
+) -> list[PipelineView]:
+    """What is shown of pipelines, given their revisions, with their newest runs: read for all of them at once."""
+    store, prefixes = call.services.store, [keys.by_pipeline(head.name) for head, _ in heads]
+    pages = await asyncio.gather(
+        *(store.page(prefix, keys.after(prefix), limit=LAST, keys_only=True) for prefix in prefixes)
+    )
+    newest = [keys.run(keys.run_of(item.key)) for page in pages for item in page.items]
+    runs: dict[str, list[RunView]] = {}
+    for kv in await store.get_many(newest) if newest else ():
+        if kv is not None:
+            run = decode(kv.value, Run)
+            runs.setdefault(run.pipeline, []).append(run_view(run, kv.modified))
+    return [_view(head, revision, schedules.get(head.name, ()), runs.get(head.name, ())) for head, revision in heads]
+
+
+def _view(head: PipelineHead, revision: int, schedules: tuple[str, ...], runs: Sequence[RunView]) -> PipelineView:
     return PipelineView(
         name=head.name,
         version=head.version,
@@ -376,19 +396,9 @@ async def _view(call: Call, head: PipelineHead, revision: int, schedules: tuple[
         schedules=tuple(schedules),
         updated=head.updated,
         updated_by=head.updated_by,
-        last=tuple([view async for view in _last_runs(call, head.name)]),
+        last=tuple(runs),
         revision=revision,
     )
-
-
-async def _last_runs(call: Call, name: str) -> AsyncIterator[RunView]:
-    store, prefix = call.services.store, keys.by_pipeline(name)
-    page = await store.page(prefix, keys.after(prefix), limit=LAST, keys_only=True)
-    if not page.items:
-        return
-    for kv in await store.get_many([keys.run(keys.run_of(item.key)) for item in page.items]):
-        if kv is not None:
-            yield run_view(decode(kv.value, Run), kv.modified)
 
 
 async def _all_schedules(call: Call) -> list[Schedule]:

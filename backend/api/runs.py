@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 from starlette.responses import Response
@@ -14,6 +13,7 @@ from backend.api import cursor, filter
 from backend.api.accounts import may_use, with_secrets
 from backend.api.call import Call, answer
 from backend.api.operations import PAGING, operation
+from backend.api.run_ranges import Bounds, Range, in_order, mirrored_of
 from backend.api.views import run_view, stage_views
 from backend.api.wire import Page, RetryRun, RunView, StageView, StartRun
 from backend.errors import Conflict, InvalidRequest, NotFound
@@ -22,12 +22,13 @@ from backend.run.create import logical_time, new_run
 from backend.run.ids import is_id, is_short, new_id
 from backend.run.state import Run, RunState, StageRecord, StageState, Trigger
 from backend.spec.interpolate import Context, InterpolationError, resolve
+from backend.spec.quantity import duration
 from backend.store import keys
 from backend.store.base import Condition, KeyValue, Put, Store
-from backend.store.base import Page as StorePage
 from backend.store.catalogue import Loaded
 from backend.store.codec import decode, encode
-from backend.store.records import Command, PipelineHead, create_run
+from backend.store.records import LATE, Command, PipelineHead, create_run
+from backend.store.tally import LONG
 
 MOST_LOOKED_AT = 20_000  # runs that one request may look through
 MOST_SKIPPED = 1_000_000
@@ -295,14 +296,23 @@ class Selection:
             async for page in call.services.store.scan(keys.PIPELINES):
                 labels |= {h.name: h.labels for h in (decode(kv.value, PipelineHead) for kv in page.items)}
         seen = None if call.sees_all or (pipeline and call.sees(pipeline)) else call.sees
-        if backfill:
-            rest += [filter.Test("pipeline", "=", pipeline)] if pipeline else []
-            return cls((keys.by_backfill(backfill),), frozenset(states), rest, labels, seen)
-        if pipeline:
-            return cls((keys.by_pipeline(pipeline),), frozenset(states), rest, labels, seen)
-        if states:
-            return cls(tuple(keys.by_state(state) for state in sorted(states)), frozenset(), rest, labels, seen)
-        return cls((keys.RUNS,), frozenset(), rest, labels, seen)
+        conditions = [filter.Test(f, "=", v) for f, v in (("backfill", backfill), ("pipeline", pipeline)) if v]
+        indexes: list[tuple[str, ...]] = [(keys.by_backfill(backfill),)] if backfill else []
+        indexes += [(keys.by_pipeline(pipeline),)] if pipeline else []
+        indexes += [tuple(keys.by_state(state) for state in sorted(states))] if states else []
+        if not indexes:
+            return cls((keys.RUNS,), frozenset(), rest, labels, seen)
+        if len(indexes) == 1 and not any(test.field == "age" for test in rest):
+            return cls(indexes[0], frozenset(), rest, labels, seen)
+        return cls(await _shortest(call, indexes), frozenset(states), [*rest, *conditions], labels, seen)
+
+    async def ranges(self, call: Call) -> list[Range]:
+        """The ranges of keys; those that the ages asked for leave out are left out."""
+        bounds = _bounds(self.tests, call.services.clock.now())
+        found = [await _range(call, prefix, bounds, values=bounds.oldest is None) for prefix in self.prefixes]
+        if bounds.oldest is not None:  # of what is older, only runs that were made late can be young
+            found.append(await _range(call, keys.LATE, Bounds(bounds.oldest - timedelta(milliseconds=1))))
+        return found
 
     @property
     def exact(self) -> bool:
@@ -321,109 +331,87 @@ class Selection:
         return filter.matches(self.tests, filter.run_subject(run, run.stages, now) | labels)
 
 
-class _Range:
-    """One of the ranges that are looked through, page by page."""
+class _Found(NamedTuple):
+    """A run that was come upon: its mirrored id, itself, and the revision at which the list is read."""
 
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        self._end = keys.after(prefix)
-        self.direct = prefix == keys.RUNS  # its values are the runs
-        self.count = 0  # keys in the whole range
-
-    async def read(self, store: Store, last: str, size: int, revision: int) -> StorePage:
-        """The page behind the run whose mirrored id is `last` (from the beginning where it is empty)."""
-        start = f"{self._prefix}{last}\0" if last else self._prefix
-        page = await store.page(start, self._end, limit=size, revision=revision, keys_only=not self.direct)
-        self.count = self.count or page.count
-        return page
-
-    async def walk(self, store: Store, page: StorePage, size: int) -> AsyncIterator[KeyValue]:
-        """Its keys from that page on, as of its revision."""
-        while True:
-            for item in page.items:
-                yield item
-            if not page.more:
-                return
-            page = await self.read(store, _mirrored(page.items[-1].key), size, page.revision)
+    mirrored: str
+    kv: KeyValue
+    revision: int
 
 
-async def _walk(
-    call: Call, selection: Selection, last: str, revision: int
-) -> AsyncIterator[tuple[str, KeyValue, int, int]]:
-    """Runs behind the one whose mirrored id is `last`, newest first, as (mirrored id, run, revision, keys in all)."""
-    store, size = call.services.store, max(call.limit, 50) if selection.exact else 500
-    ranges = [_Range(prefix) for prefix in selection.prefixes]
+async def _shortest(call: Call, indexes: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """Of several lists of runs the one with the fewest."""
+    tally = call.services.tally
+    lengths = [sum([await tally.about(prefix) for prefix in prefixes]) for prefixes in indexes]
+    return indexes[lengths.index(min(lengths))]
+
+
+async def _range(call: Call, prefix: str, bounds: Bounds, *, values: bool = True) -> Range:
+    """A range of runs; `values`: those of the runs themselves are to be read with it."""
+    services = call.services
+    long = await services.tally.about(prefix) > LONG
+    return Range(prefix, bounds, values=values and prefix == keys.RUNS, long=long, now=services.clock.now())
+
+
+def _bounds(tests: list[filter.Test], now: datetime) -> Bounds:
+    """Between which moments the ids are of runs of such an age, but for those that were made late."""
+    newest, oldest = None, None
+    for test in tests:
+        if test.field != "age" or test.sign not in ("<", ">", "<=", ">="):
+            continue
+        try:
+            moment = now - timedelta(seconds=duration(test.value))
+            if test.sign[0] == ">":
+                newest = min(moment + LATE, newest or moment + LATE)
+            else:
+                oldest = max(moment - LATE, oldest or moment - LATE)
+        except OverflowError:  # before there were any
+            continue
+    return Bounds(newest, oldest)
+
+
+async def _walk(call: Call, selection: Selection, last: str, revision: int) -> AsyncIterator[_Found]:
+    """Runs behind the one whose mirrored id is `last`, newest first."""
+    store, size = call.services.store, max(call.limit, 50)
+    ranges = await selection.ranges(call)
+    direct = len(ranges) == 1 and ranges[0].values
     walks = []
     for each in ranges:
         page = await each.read(store, last, size, revision)
         revision = page.revision  # one moment for all
         walks.append(each.walk(store, page, size))
-    count, batch = sum(each.count for each in ranges), list[KeyValue]()
-    async for item in _in_order(walks):
+    batch: list[KeyValue] = []
+    async for item in in_order(walks):
         batch.append(item)
-        if ranges[0].direct or len(batch) == min(size, 100):
-            for mirrored, kv in await _read(store, batch, direct=ranges[0].direct):
-                yield mirrored, kv, revision, count
+        if direct or len(batch) == min(size, 100):
+            for mirrored, kv in await _read(store, batch, direct=direct):
+                yield _Found(mirrored, kv, revision)
             batch = []
     for mirrored, kv in await _read(store, batch, direct=False):
-        yield mirrored, kv, revision, count
-
-
-async def _in_order(walks: list[AsyncIterator[KeyValue]]) -> AsyncIterator[KeyValue]:
-    """Keys of several ranges as one, by the mirrored ids that they end in."""
-    heads = [(await anext(walk, None), walk) for walk in walks]
-    heap = [(_mirrored(item.key), place) for place, (item, _) in enumerate(heads) if item is not None]
-    heapq.heapify(heap)
-    while heap:
-        _, place = heap[0]
-        item, walk = heads[place]
-        assert item is not None
-        yield item
-        following = await anext(walk, None)
-        heads[place] = (following, walk)
-        if following is None:
-            heapq.heappop(heap)
-        else:
-            heapq.heapreplace(heap, (_mirrored(following.key), place))
+        yield _Found(mirrored, kv, revision)
 
 
 async def _read(store: Store, items: list[KeyValue], *, direct: bool) -> list[tuple[str, KeyValue]]:
     """The runs that keys are of, with their mirrored ids; those that are gone are left out."""
     if direct or not items:
-        return [(_mirrored(item.key), item) for item in items]
+        return [(mirrored_of(item.key), item) for item in items]
     found = await store.get_many([keys.run(keys.run_of(item.key)) for item in items])
-    return [(_mirrored(item.key), kv) for item, kv in zip(items, found, strict=True) if kv is not None]
-
-
-def _mirrored(key: str) -> str:
-    return key.rsplit("/", 1)[1]
-
-
-async def _skipped(call: Call, prefix: str, last: str, skip: int) -> tuple[str, int]:
-    """Behind which mirrored id those keys are that follow the next `skip` ones, and at which revision that is so."""
-    each, revision = _Range(prefix), 0
-    while skip > 0:
-        page = await each.read(call.services.store, last, min(skip, 10_000), revision)
-        revision, skip = page.revision, skip - len(page.items)
-        last = _mirrored(page.items[-1].key) if page.items else last
-        if not page.more:
-            break
-    return last, revision
+    return [(mirrored_of(item.key), kv) for item, kv in zip(items, found, strict=True) if kv is not None]
 
 
 async def _page(call: Call, selection: Selection) -> Page:
     at, now = cursor.unpack(call.text("cursor")), call.services.clock.now()
     start = at.key if at else ""
     items: list[RunView] = []
-    looked, revision, total, more, last = 0, 0, 0, False, ""
+    looked, revision, more, last = 0, 0, False, ""
     with_stages = "stages" in call.texts("include")
     if skip := call.number("skip", 0, most=MOST_SKIPPED):
         if not selection.exact or len(selection.prefixes) > 1:
             raise InvalidRequest("skip is not for runs under conditions", hint="follow the cursor of the page before")
-        start, revision = await _skipped(call, selection.prefixes[0], start, skip)
-    async for mirrored, kv, at_revision, count in _walk(call, selection, start, revision):
+        skipped = await _range(call, selection.prefixes[0], Bounds())
+        start, revision = await skipped.skip(call.services.store, start, skip)
+    async for mirrored, kv, at_revision in _walk(call, selection, start, revision):
         revision = at_revision
-        total = total or count
         if len(items) >= call.limit or looked >= MOST_LOOKED_AT:
             more = True
             break
@@ -432,7 +420,11 @@ async def _page(call: Call, selection: Selection) -> Page:
         if selection.fits(run, now):
             items.append(await _listed(call, run, kv.modified, with_stages))
     following = cursor.pack(cursor.Cursor(revision, last)) if more else None
-    known = total if selection.exact and not at and not skip else None
+    known = None
+    if selection.exact and not at and not skip:
+        known = len(items)
+        if more:
+            known = sum([await call.services.tally.count(prefix) for prefix in selection.prefixes])
     return Page(items, following, known, revision or call.services.feed.revision)
 
 
@@ -441,7 +433,7 @@ async def _sorted(call: Call, selection: Selection, sort: str) -> Page:
     if field not in SORTS:
         raise InvalidRequest(f"runs cannot be sorted by {field!r}", hint=f"by {', '.join(SORTS)}")
     now, found, revision = call.services.clock.now(), list[tuple[Run, int]](), 0
-    async for _, kv, at_revision, _count in _walk(call, selection, "", 0):
+    async for _, kv, at_revision in _walk(call, selection, "", 0):
         revision = at_revision
         run = decode(kv.value, Run)
         if selection.fits(run, now):

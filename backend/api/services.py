@@ -23,6 +23,7 @@ from backend.store.catalogue import Catalogue
 from backend.store.feed import Feed
 from backend.store.images import Images
 from backend.store.secrets import Secrets
+from backend.store.tally import Tally
 from backend.telemetry import Metrics
 
 
@@ -44,6 +45,7 @@ class Services:
 
     store: Store
     feed: Feed
+    tally: Tally  # how many runs there are of each kind
     catalogue: Catalogue
     logs: LogStore
     artifacts: ArtifactStore

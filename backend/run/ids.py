@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _MIRROR = str.maketrans(_ALPHABET, _ALPHABET[::-1])
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # of the moments that ids tell
 _ID = re.compile(rf"[{_ALPHABET}]{{10}}-[{_ALPHABET}]{{6}}")
 _SHORT = re.compile(rf"[{_ALPHABET}]{{6}}")
 
@@ -41,6 +42,11 @@ def moment_of(identifier: str) -> datetime:
     for character in identifier[:10]:
         value = value * 32 + _ALPHABET.index(character)
     return datetime.fromtimestamp(value / 1000, UTC)
+
+
+def edge(moment: datetime) -> str:
+    """How the mirrored ids begin that are made for something at `moment`: those of later ones come before it."""
+    return mirror(_base32(max(0, int(moment.timestamp() * 1000)), 10))
 
 
 def is_id(text: str) -> bool:

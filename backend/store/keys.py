@@ -20,6 +20,7 @@ by-pipeline/<name>/<mirrored id>         indexes, values empty
 by-state/<state>/<mirrored id>
 by-short/<six characters>/<id>
 by-backfill/<backfill>/<mirrored id>
+late/<mirrored id>                       a run that was made long after what its id tells
 good/<pipeline>/<logical time>/<id>      a run that has succeeded: its parameters
 schedules/<name>
 calendars/<name>                         days that have a name, of which schedules that use it have a copy
@@ -80,6 +81,8 @@ AUDIT = "audit/"
 VERSIONS = "versions/"
 BY_PIPELINE = "by-pipeline/"
 BY_STATE = "by-state/"
+BY_BACKFILL = "by-backfill/"
+LATE = "late/"
 
 
 def is_name(text: str) -> bool:
@@ -204,7 +207,12 @@ def by_short(short_id: str, identifier: str = "") -> str:
 
 def by_backfill(backfill_id: str, identifier: str = "") -> str:
     """Index of a backfill's runs; without an id its prefix."""
-    return f"by-backfill/{backfill_id}/{mirror(identifier)}"
+    return f"{BY_BACKFILL}{backfill_id}/{mirror(identifier)}"
+
+
+def late(identifier: str) -> str:
+    """Index of the runs that were made long after what their ids tell."""
+    return f"{LATE}{mirror(identifier)}"
 
 
 def good(pipeline: str, moment: datetime, identifier: str = "") -> str:

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from msgspec import Struct
 
-from backend.run.ids import short
+from backend.run.ids import moment_of, short
 from backend.run.state import ArtifactRecord, Run, RunState
 from backend.spec.images import Image
 from backend.spec.model import Retention
 from backend.store import keys
 from backend.store.base import Condition, Delete, Put, Store
 from backend.store.codec import encode
+
+LATE = timedelta(minutes=1)  # between what a run's id tells and when it was made; more, and an index says so
 
 
 class PipelineHead(Struct, frozen=True, omit_defaults=True):
@@ -145,6 +147,8 @@ def create_run(run: Run) -> tuple[list[Condition], list[Put | Delete]]:
     ]
     if run.trigger.backfill:
         changes.append(Put(keys.by_backfill(run.trigger.backfill, run.id), b""))
+    if run.created is not None and run.created - moment_of(run.id) > LATE:
+        changes.append(Put(keys.late(run.id), b""))
     return [Condition(keys.run(run.id), modified=0)], changes
 
 
@@ -179,6 +183,7 @@ def delete_run(run: Run) -> list[Put | Delete]:
         Delete(keys.commands(run.id), prefix=True),
         Delete(keys.inputs(run.id), prefix=True),
         Delete(keys.ended(run.id)),
+        Delete(keys.late(run.id)),
         Delete(keys.held(run.id), prefix=True),
         Delete(keys.good(run.pipeline, run.logical_time, run.id)),
     ]

@@ -28,6 +28,7 @@ from backend.store.access import AccessBook
 from backend.store.catalogue import Catalogue
 from backend.store.feed import Feed
 from backend.store.images import Images
+from backend.store.tally import Tally
 from tests.scenarios.world import World
 
 anyio.open_file  # noqa: B018  imported lazily, and where the stack is deep that fails under pytest on Python 3.11
@@ -85,9 +86,11 @@ class Service(World):
         """Serve meanwhile, on a socket in a folder with a short path."""
         access = self.access = AccessBook(self.store)
         clock, feed, images, secrets = self.clock, Feed(self.store), Images(self.store), self.secrets()
+        tally = Tally(self.store, feed)
         services = self.services = Services(
             store=self.store,
             feed=feed,
+            tally=tally,
             catalogue=Catalogue(self.store),
             logs=LogStore(self.layout, clock, masker_of=secrets.masker),
             artifacts=FolderStore(self.layout),
@@ -109,6 +112,7 @@ class Service(World):
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(feed.run())]
             await feed.started.wait()
+            running.append(tasks.create_task(tally.run()))
             await images.load()
             running.append(tasks.create_task(access.run(feed)))
             await access.loaded.wait()
