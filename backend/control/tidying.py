@@ -35,6 +35,7 @@ class Tidying:
 
     def add(self, key: AttemptKey) -> None:
         """It has ended."""
+        self._logs.end(*key)
         self._waiting.setdefault(key, asyncio.get_running_loop().time())
         self._wake.set()
 

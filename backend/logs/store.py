@@ -90,7 +90,7 @@ class LogStore:
         self._wanted: set[LogKey] = set()
         self._tracked: dict[LogKey, Tracked] = {}
         self._told: dict[LogKey, list[Grown]] = {}  # how logs grew whose writer says so, since the last look
-        self._ended: set[LogKey] = set()  # nothing more will come, though they could not be archived
+        self._ended: set[LogKey] = set()  # nothing more will come, though they are not archived yet
         self._any = asyncio.Event()
         self.grown = asyncio.Event()  # set by the next look that finds more; then there is another
         self._waiting = 0  # how many wait for that
@@ -205,7 +205,7 @@ class LogStore:
 
     def outline(self, key: LogKey) -> Outline | None:
         """What there is of a log, as far as its index tells; None if there is no log."""
-        if tracked := self._tracked.get(key):
+        if key not in self._ended and (tracked := self._tracked.get(key)):
             marks = tracked.counter.marks
             last = marks[-1]
             return Outline(last.offset, last.line, False, False, marks, tracked.first_error.line)
@@ -220,6 +220,10 @@ class LogStore:
         except NotFound:
             return None
 
+    def end(self, run: str, stage: str, number: int) -> None:
+        """The attempt has ended: nothing more will come, and who follows its log need not wait. `finish` it later."""
+        self._ended.add(LogKey(run, stage, number))
+
     async def finish(self, run: str, stage: str, number: int) -> None:
         """The attempt has ended: archive its log. Doing it again changes nothing."""
         key = LogKey(run, stage, number)
@@ -233,22 +237,24 @@ class LogStore:
         try:
             size = live.stat().st_size
         except FileNotFoundError:
+            self._ended.discard(key)
             return
         archived = self._layout.archived_log(*key)
         try:
             await asyncio.to_thread(self._scrub, key)
             if self._remote is None:
                 await asyncio.to_thread(_archive, live, archived, first_error, now, remove=True)
-                return
-            await asyncio.to_thread(_archive, live, archived, first_error, now)
-            if archived.exists():
-                await self._remote.keep(key, archived)
-                archived.unlink(missing_ok=True)
+            else:
+                await asyncio.to_thread(_archive, live, archived, first_error, now)
+                if archived.exists():
+                    await self._remote.keep(key, archived)
+                    archived.unlink(missing_ok=True)
+                await asyncio.to_thread(_remove, live)
         except BaseException:
             self._ended.add(key)
             raise
         self.archived_bytes += size
-        await asyncio.to_thread(_remove, live)
+        self._ended.discard(key)
 
     def _scrub(self, key: LogKey) -> None:
         """Overwrite what is left of secrets in a log that has ended; then it is a log like any other."""
