@@ -319,7 +319,11 @@ class SandboxExecutor:
 
     def _drop_secrets(self, key: AttemptKey) -> None:
         if self._bwrap is None:
-            shutil.rmtree(memory_folder(key), ignore_errors=True)
+            folder = memory_folder(key)
+            shutil.rmtree(folder, ignore_errors=True)
+            for parent in (folder.parent, folder.parent.parent):
+                with contextlib.suppress(OSError):  # another attempt of the stage or the run has its own there
+                    parent.rmdir()
 
     def _say(self, seen: Observation) -> None:
         self._seen.append(seen)
