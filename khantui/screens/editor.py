@@ -81,6 +81,7 @@ class Editor(View):
         self._known = Known()
         self._around = Surroundings()
         self._kept_at = 0
+        self._begun = new  # what is stored is here
         self.draft = Draft.new(name)
 
     def about(self) -> str:
@@ -103,6 +104,8 @@ class Editor(View):
         self.begin()
 
     def place(self) -> list[tuple[str, str]]:
+        if not self._begun:
+            return [(f" edit {visible(self._pipeline)} …", "faint")]
         errors = self.draft.errors
         how = ("✔ it can be stored", "succeeded")
         if errors:
@@ -137,6 +140,7 @@ class Editor(View):
             if not self._new:
                 return
             images = []
+        self._begun = True
         self._images = images
         self._known = Known(
             [(f"{i.name} · {i.description}" + ("" if i.available else " (not here)"), i.name) for i in images], ()
@@ -194,7 +198,7 @@ class Editor(View):
             bad = self._wrong_in(key)
             text = Text(f"{'✖ ' if bad else '  '}{visible(called)}")
             outline.add_option(Option(text, id=key))
-        outline.add_option(Option("  + new stage  (F5)", id=_ADD))
+        outline.add_option(Option("  + new stage F5", id=_ADD))
         keys = [key for key, _ in parts(self.draft)]
         if self._part not in keys:
             self._part = "pipeline"

@@ -86,7 +86,7 @@ class GridScreen(View):
         stages, runs = len({row.stage for row in grid.rows}), f"{len(grid.columns)}{'+' if grid.more else ''}"
         return [
             (f" Grid {visible(grid.pipeline)}", "strong"),
-            (f"  {stages:,} stage{'s' if stages != 1 else ''} × {runs} runs", "faint"),
+            (f"  {stages:,} stage{'s' if stages != 1 else ''} × {runs} run{'s' if runs != '1' else ''}", "faint"),
         ]
 
     # what it knows

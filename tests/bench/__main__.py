@@ -6,12 +6,13 @@ import argparse
 import json
 from typing import Any
 
-from tests.bench import access, artifacts, engine, history, kubernetes, large, logs, schedules, terminal
+from tests.bench import access, artifacts, engine, grid, history, kubernetes, large, logs, schedules, terminal
 
 SUITES = {
     "engine": engine.measure,
     "large": large.measure,
     "terminal": terminal.measure,
+    "grid": grid.measure,
     "logs": logs.measure,
     "artifacts": artifacts.measure,
     "access": access.measure,

@@ -47,20 +47,20 @@ EVENTS = 1000  # a second, in the second round
 def measure(repeats: int) -> Iterator[dict[str, Any]]:
     """First paint, keys with and without events, memory."""
     folder = Path(tempfile.mkdtemp(prefix="kb"))
-    with _daemon(folder):
+    with daemon(folder):
         asyncio.run(_fill(folder))
         _settle(folder)
         floor = min(_import_time() for _ in range(repeats))
         paints = [_first_paint(folder) for _ in range(repeats)]
-        yield _row("first paint", statistics.median(p for p, _ in paints), floor, max(r for _, r in paints))
+        yield row("first paint", statistics.median(p for p, _ in paints), floor, max(r for _, r in paints))
         for name, events in (("key, quiet", 0), (f"key, {EVENTS} ev/s", EVENTS)):
             latencies, resident = _keys(folder, events)
             latencies.sort()
-            yield _row(name, latencies[int(len(latencies) * 0.95)], FRAME, resident)
+            yield row(name, latencies[int(len(latencies) * 0.95)], FRAME, resident)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _row(name: str, seconds: float, floor: float, resident: int) -> dict[str, Any]:
+def row(name: str, seconds: float, floor: float, resident: int) -> dict[str, Any]:
     return {
         "workload": name,
         "wall_s": round(seconds, 4),
@@ -72,7 +72,7 @@ def _row(name: str, seconds: float, floor: float, resident: int) -> dict[str, An
 
 
 @contextlib.contextmanager
-def _daemon(folder: Path) -> Iterator[None]:
+def daemon(folder: Path) -> Iterator[None]:
     argv = [sys.executable, "-m", "khantui", "up", "--headless", "--data", str(folder)]
     process = subprocess.Popen(argv, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
