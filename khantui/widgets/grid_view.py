@@ -8,7 +8,7 @@ from typing import ClassVar
 from rich.segment import Segment
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 
@@ -238,12 +238,21 @@ class GridView(Painted, can_focus=True):
     def go_to(self, line: int, column: int) -> None:
         """Put the cursor at a cell."""
         if self._heads and self._stubs:
+            before, offset = (self.line, self.column), self.scroll_offset
             self.line = max(0, min(line, len(self._stubs) - 1))
             self.column = max(0, min(column, len(self._heads) - 1))
             self._remember()
             self._into_view()
-            self.refresh()
+            if self.scroll_offset == offset:
+                top = Region(0, 0, self.size.width, self._top if self.column != before[1] else 0)
+                self.refresh(top, *(self._region_of(line) for line in {before[0], self.line}))
+            else:
+                self.refresh()
             self.post_message(self.Moved())
+
+    def _region_of(self, line: int) -> Region:
+        """Where a line is drawn, relative to the widget."""
+        return Region(0, line - self.scroll_offset.y + self._top, self.size.width, 1)
 
     def _remember(self) -> None:
         line = self._stubs[self.line].key if self.line < len(self._stubs) else ""
