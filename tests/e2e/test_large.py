@@ -46,7 +46,7 @@ class Memory:
 
 def done(daemon: Daemon, name: str) -> dict[str, Any]:
     run = daemon.until(daemon.run(name), lambda r: r["ended"] is not None)
-    assert run["state"] == "succeeded", run
+    assert run["state"] == "succeeded", (run["message"], [(s["name"], s["message"]) for s in run["stages"]])
     return run
 
 
@@ -56,8 +56,8 @@ def get(daemon: Daemon, run: dict[str, Any], stage: str, path: str, **query: Any
     return dict(answer.json())
 
 
-def test_large_artifacts_are_neither_copied_between_stages_nor_held_in_memory(daemon: Daemon) -> None:
-    source, target = daemon.folder / "source", daemon.folder / "target"
+def test_large_artifacts_are_neither_copied_between_stages_nor_held_in_memory(daemon: Daemon, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
     with source.open("wb") as file:
         file.truncate(SIZE)
         file.seek(SIZE - 3)

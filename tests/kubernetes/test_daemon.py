@@ -78,9 +78,9 @@ open(os.environ["KHAN_OUTPUT_total"], "w").write(str(total))
 """
 
 
-def chain(daemon: Daemon) -> None:
+def chain(daemon: Daemon, outside: Path) -> None:
     """Three images pass on files and folders, and code is there."""
-    numbers = daemon.folder / "numbers.csv"
+    numbers = outside / "numbers.csv"
     numbers.write_text("n\n1\n2\n3\n")
     bundle = pack({"add.py": (ADD.encode(), False)})
     assert daemon.http.put(f"/bundles/{address(bundle)}", content=bundle).status_code < 300
@@ -98,8 +98,8 @@ def chain(daemon: Daemon) -> None:
     assert set(states.values()) == {("reused", run_id)}, [s["reason"] for s in again["stages"]]
 
 
-def test_data_passes_between_images(daemon: Daemon) -> None:
-    chain(daemon)
+def test_data_passes_between_images(daemon: Daemon, tmp_path: Path) -> None:
+    chain(daemon, tmp_path)
     status = daemon.http.get("http://khantui/api/v1").json()
     assert (status["executor"], status["sandboxed"]) == ("kubernetes", True)
     metrics = daemon.http.get("http://khantui/metrics").text
@@ -128,7 +128,7 @@ def test_data_passes_through_an_object_store(
             "--executor", "kubernetes", "--namespace", confined.namespace,
             "--artifacts", f"{server.bucket('khan')}/prod", "--artifacts-secret", "store",
         )  # fmt: skip
-        chain(daemon)
+        chain(daemon, tmp_path)
         daemon.apply("lazy", outputs={"x": {}}, stages={"a": {"script": "echo nothing", "outputs": ["x"]}})
         run = daemon.ended(daemon.run("lazy"), limit=120)
         (attempt,) = run["stages"][0]["attempts"]
