@@ -179,7 +179,18 @@ async def test_every_policy_is_a_field_and_what_may_surprise_is_said(desk: Desk)
         assert made["calendars"] == ["holidays"]
         assert made["start"] == "2026-12-01T00:00:00+01:00"
         assert made["end"][:19] == "2027-12-31T23:59:59"
-        await pilot.press("e")  # and all of it is there again
+    desk.do(desk.ask("DELETE", "/schedules/etl-daily", status=204))
+
+
+async def test_what_was_said_is_in_its_fields_and_a_pause_may_have_an_end(desk: Desk) -> None:
+    times = {"kind": "cron", "cron": ["30 2 * * *"], "zone": "Europe/Berlin", "end": "2027-12-31T23:59:59.999999"}
+    policies = {"window": 2 * 86400, "jitter": 300, "skip": ["12-25", "2027-01-01"], "deadline": "07:00"}
+    body = {"pipeline": "etl-daily", **times, **policies}
+    desk.do(desk.ask("PUT", "/schedules/etl-daily", body))
+    app = desk.app("schedules pipeline=etl-daily")
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "02:30" in shown(app))
+        await pilot.press("e")
         await until(pilot, lambda: isinstance(app.screen, ScheduleForm))
         form = app.screen
         written = {i.id: i.value for i in form.query(Input) if i.id}
