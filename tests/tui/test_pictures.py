@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from backend.api.wire import DaemonView
 from khantui.api.client import Client
 from tests.tui.conftest import shown, until
 from tests.tui.desk import Desk
@@ -54,7 +55,12 @@ TYPED = ("schedule", "palette", "help")
 def _on_no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the machine that the test runs on is in its pictures."""
     ask = Client.daemon
-    monkeypatch.setattr(Client, "daemon", lambda self: replace(ask(self), data="/var/lib/khantui", pid=4242))
+
+    def daemon(client: Client) -> DaemonView:
+        found = ask(client)
+        return replace(found, data="/var/lib/khantui", pid=4242, store={**found.store, "size": 12_345})
+
+    monkeypatch.setattr(Client, "daemon", daemon)
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
