@@ -29,6 +29,7 @@ PLACES = {
     "channels": "where notifications go, and a test of them",
     "access": "who may do what",
     "tokens": "tokens of machines",
+    "audit": "who did what, and who was kept from it",
     "new": "write a pipeline",
     "ctx": "the daemons that have a name",
     "readonly": "change nothing from here",

@@ -131,6 +131,12 @@ def _tokens(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
     return Tokens(command, rest)
 
 
+def _audit(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
+    from khantui.screens.audit import Audit
+
+    return Audit(command, rest)
+
+
 def _channels(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
     from khantui.screens.channels import Channels
 
@@ -247,5 +253,6 @@ COMMANDS: dict[str, Open] = {
     "backfill": _backfill,
     "channels": _channels,
     "access": _access,
+    "audit": _audit,
     "tokens": _tokens,
 }

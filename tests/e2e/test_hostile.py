@@ -17,6 +17,7 @@ from tests.tui.test_logs import EVIL
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.attack,
     pytest.mark.skipif(not shutil.which("tmux"), reason="there is no tmux"),
     pytest.mark.timeout(READY + 120),
 ]

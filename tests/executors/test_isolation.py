@@ -11,7 +11,7 @@ import pytest
 
 from tests.executors.conftest import RUN, Bench
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.attack]
 
 
 async def test_a_stage_sees_its_inputs_code_environment_and_a_place_for_its_outputs(bench: Bench) -> None:
@@ -184,3 +184,24 @@ def _runs(word: str) -> bool:
             except OSError:
                 continue
     return False
+
+
+async def test_no_other_process_is_traced(bench: Bench) -> None:
+    script = f"""
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+print([libc.ptrace(16, pid, 0, 0) for pid in ({os.getpid()}, 1) if pid != os.getpid()])
+print([os.path.exists(f"/proc/{{pid}}/mem") and os.access(f"/proc/{{pid}}/mem", os.W_OK) for pid in ({os.getpid()},)])
+"""
+    traced, written = (await bench.good(script, "python")).splitlines()
+    assert "0" not in traced.strip("[]").split(", "), traced
+    assert written == "[False]"
+
+
+async def test_a_program_that_is_set_to_another_user_gains_nothing(bench: Bench) -> None:
+    log = await bench.good(
+        'cp "$(command -v id)" /tmp/id && chmod u+s /tmp/id; /tmp/id -u; id -u; '
+        'for p in su sudo mount passwd; do [ -u "$(command -v $p)" ] && echo found; done; grep NoNew /proc/self/status'
+    )
+    assert "NoNewPrivs:\t1" in log
+    assert log.split()[0] == log.split()[1]

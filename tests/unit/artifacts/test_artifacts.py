@@ -81,6 +81,7 @@ async def test_an_output_that_is_missing_is_named(layout: Layout, files: dict[st
     assert caught.value.hint == "write it to $KHAN_OUTPUT_by_day"
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize(
     ("kind", "words"),
     [("link", "a link"), ("pipe", "a pipe"), ("inner pipe", "a pipe"), ("out", "outside of the artifact"),
@@ -110,6 +111,7 @@ async def test_links_inside_of_a_folder_are_passed_on(layout: Layout) -> None:
     assert (record.kind, record.files) == ("folder", 1)
 
 
+@pytest.mark.attack
 async def test_nothing_leads_out_of_an_artifact(layout: Layout) -> None:
     store = FolderStore(layout)
     written(layout, {"a": "1"})
@@ -243,6 +245,7 @@ def tar(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
     return made.getvalue()
 
 
+@pytest.mark.attack
 @pytest.mark.parametrize(
     ("bundle", "words"),
     [
