@@ -85,9 +85,13 @@ class FolderStore:
     async def open(self, record: ArtifactRecord, inside: str = "") -> Content:
         """An artifact's content, or that of a file or folder inside of it. Raises NotFound."""
         root = self._layout.artifact(record.location).resolve()
-        real = (root / inside).resolve()
-        if not real.is_relative_to(root) or not real.exists():
-            raise NotFound(f"the artifact has no {inside or 'content any more'}")
+        try:
+            real = (root / inside).resolve()
+            there = real.is_relative_to(root) and real.exists()
+        except (ValueError, OSError):  # no path at all: a null byte, a name that is too long, links in a circle
+            there = False
+        if not there:
+            raise NotFound(f"the artifact has no {inside[:200] or 'content any more'}")
         if real.is_dir():
             path = real.relative_to(root).as_posix()
             members = await asyncio.to_thread(lambda: below(survey(root), path))

@@ -22,7 +22,7 @@ def entry(*changes: ChangedView, **more: Any) -> AuditView:
         "detail": {},
         **more,
     }
-    return AuditView("01m899wbrs-r1b3mc", NOW, **given, changes=changes)
+    return AuditView("01m899wbrs-r1b3mc", NOW, **given | more, changes=changes)
 
 
 def test_of_what_was_changed_only_what_differs_is_shown() -> None:
