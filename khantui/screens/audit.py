@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from textual import work
-from textual.binding import Binding, BindingType
 
 from backend.api.wire import AuditView
 from khantui.errors import Failure, Misuse
@@ -24,7 +23,6 @@ MOST = 1000  # entries that are fetched: who looks for older ones says so by a c
 class Audit(Listing[AuditView]):
     """The newest entries that meet the conditions."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "the whole entry", show=False)]
     TITLE_WORD = "Journal"
     EMPTY = "the journal has no such entry"
     FAULTS = "denied"

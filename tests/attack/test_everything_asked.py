@@ -41,6 +41,7 @@ def few(examples: int) -> settings:
     )
 
 
+@pytest.mark.long
 @schema.parametrize()
 @few(1)
 def test_no_answer_is_an_accident_or_beyond_the_role(case: schemathesis.Case, victim: Victim) -> None:
