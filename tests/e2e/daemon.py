@@ -27,12 +27,18 @@ class Daemon:
             transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://khantui/api/v1", timeout=30
         )
 
-    def start(self, *flags: str) -> str:
+    def spawn(self, *flags: str, **environment: str) -> None:
+        """Start it, and do not wait."""
+        with (self.folder / "stderr").open("a") as errors:
+            argv = [sys.executable, "-m", "backend", "--data", str(self.folder), *flags]
+            self.process = subprocess.Popen(
+                argv, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **environment}
+            )
+
+    def start(self, *flags: str, **environment: str) -> str:
         """Start it, and return the URL at which it says that it is ready."""
-        errors = (self.folder / "stderr").open("a")
-        argv = [sys.executable, "-m", "backend", "--data", str(self.folder), *flags]
-        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=errors, text=True)
-        errors.close()
+        self.spawn(*flags, **environment)
+        assert self.process is not None
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line.startswith("ready "):

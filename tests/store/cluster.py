@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 import subprocess
+import time
+import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -91,6 +95,22 @@ class Cluster:
         """Start every member."""
         for number in range(len(self._ports)):
             self.start(number)
+
+    def wait(self, number: int, limit: float = 30) -> None:
+        """Wait until a member takes part: it answers, and has a leader."""
+        name = f"{number}.probe"
+        pair = self.access(name)
+        context = ssl.create_default_context(cafile=str(self.ca))
+        context.load_cert_chain(str(pair.cert), str(pair.key))
+        end = time.monotonic() + limit
+        while True:
+            with contextlib.suppress(OSError):
+                answer = urllib.request.urlopen(f"{self.endpoints[number]}/health", timeout=2, context=context)
+                with answer:
+                    if b'"true"' in answer.read():
+                        return
+            assert time.monotonic() < end, f"member {number} does not come back"
+            time.sleep(0.05)
 
     def kill(self, number: int) -> None:
         """`kill -9` of a member."""
