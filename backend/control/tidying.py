@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 2
 LATEST = 2.0  # seconds for which it may wait while attempts run
+AGAIN = 30.0  # seconds until what the disk had no room for is tried again
 LOOK = 0.05  # seconds between two looks whether they do
 
 
@@ -57,8 +58,11 @@ class Tidying:
             try:
                 await patiently(lambda key=key: self._logs.finish(*key))  # type: ignore[misc]
                 await self._executor.forget(key)
-            except (KhanError, OSError) as error:
+            except KhanError as error:
                 log.warning("the log of %s stays where it is: %s", key, error)
+            except OSError as error:  # a full disk, most often: there may be room later
+                log.warning("the log of %s stays where it is for now: %s", key, error)
+                asyncio.get_running_loop().call_later(AGAIN, self.add, key)
             except Exception:  # one attempt's mishap must not stop the others
                 log.exception("what is left of %s stays where it is", key)
 

@@ -7,7 +7,10 @@ ignored; a missing or senseless index is made anew from the log, then without ti
 from __future__ import annotations
 
 import bisect
+import errno
+import os
 import struct
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -40,6 +43,36 @@ def micros(moment: datetime) -> int:
 def moment(since: int) -> datetime | None:
     """The moment, in UTC; None for 0, which is 'unknown'."""
     return datetime.fromtimestamp(since / 1_000_000, UTC) if since else None
+
+
+class IndexFile:
+    """The file that marks are appended to. What a full disk has no room for waits, and is lost at worst."""
+
+    def __init__(self, path: Path, marks: int) -> None:
+        """`marks`: how many of those that are in it make sense; what is behind them is written over."""
+        self._path = path
+        self._end = marks * _RECORD.size
+        self._waiting = b""
+        self._file = -1
+
+    def append(self, marks: Iterable[Mark]) -> None:
+        """Write them down, as far as there is room. Whole records only ever follow one another."""
+        self._waiting += b"".join(map(pack, marks))
+        try:
+            if self._file < 0:
+                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            written = os.pwrite(self._file, self._waiting, self._end)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            return
+        self._end += written
+        self._waiting = self._waiting[written:]
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._file >= 0:
+            os.close(self._file)
 
 
 def load(path: Path, size: int) -> list[Mark]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import os
+import secrets
 import struct
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import zstandard
 
@@ -203,16 +206,29 @@ def archive(source: Source, path: Path, first_error: int | None) -> None:
     size = source.size
     lines = source.lines()
     compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
-    new = path.with_suffix(".new")
     path.parent.mkdir(parents=True, exist_ok=True)
     blocks: list[tuple[int, int]] = []
-    with new.open("wb") as out:
+    with _new(path) as out:
         for offset in range(0, size, BLOCK):
             blocks.append((offset, out.tell()))
             out.write(compressor.compress(source.read(offset, min(BLOCK, size - offset))))
         table = b"".join(_BLOCK.pack(*b) for b in blocks) + b"".join(pack(m) for m in source.marks)
         footer = _FOOTER.pack(first_error or 0, size, lines, len(blocks), len(source.marks), _SIGNATURE)
         out.write(_SKIPPABLE.pack(_MAGIC, len(table) + len(footer)) + table + footer)
-        out.flush()
-        os.fsync(out.fileno())
-    new.replace(path)
+
+
+@contextlib.contextmanager
+def _new(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` once it is whole, and leaves nothing where it does not come to that.
+
+    Its name is its own: somebody else may write the same just now.
+    """
+    new = path.with_name(f".{secrets.token_hex(8)}.new")
+    try:
+        with new.open("wb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)

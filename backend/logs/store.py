@@ -8,7 +8,7 @@ import logging
 import shutil
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from backend.accounts.grant import SecretRef
 from backend.accounts.masking import Masker
@@ -16,7 +16,7 @@ from backend.clock import Clock
 from backend.errors import KhanError, NotFound, VaultError
 from backend.layout import Layout
 from backend.logs.first_error import FirstError
-from backend.logs.index import Counter, load, micros, pack
+from backend.logs.index import Counter, IndexFile, load, micros
 from backend.logs.masked import Masked, MaskerOf, Scrubber, note, noted, nothing_hidden
 from backend.logs.merge import Outline
 from backend.logs.merged import LogKey, MergedLogs, no_log
@@ -48,9 +48,8 @@ class Tracked:
     def __init__(self, path: Path, index: Path, masker: Masker) -> None:
         self.live = Live(path, index)
         self._scrubber = Scrubber(path, masker) if masker else None
-        self._index = index
-        self._file: BinaryIO | None = None
         self.counter = Counter(load(index, self.live.size))
+        self._index = IndexFile(index, len(self.counter.marks) - 1)
         self.first_error = FirstError(path)
 
     def look(self, grown: Iterable[Grown]) -> bool:
@@ -58,10 +57,7 @@ class Tracked:
         size = self.live.size
         made = [mark for end, at in grown for mark in self.counter.extend(self.live, min(end, size), at)]
         if made:
-            if self._file is None:
-                self._file = self._index.open("ab")
-            self._file.write(b"".join(pack(mark) for mark in made))
-            self._file.flush()
+            self._index.append(made)
         self.first_error.look(self.counter.marks)
         if self._scrubber is not None:
             self._scrubber.scrub()
@@ -70,8 +66,7 @@ class Tracked:
     def close(self) -> None:
         """Let go of both."""
         self.live.close()
-        if self._file is not None:
-            self._file.close()
+        self._index.close()
 
 
 class LogStore:

@@ -161,7 +161,7 @@ class Calls:
             seen, began = self._current, time.perf_counter()
             try:
                 left = end - time.monotonic()
-                share = left if writes or len(self._endpoints) == 1 else min(left, limit / len(self._endpoints))
+                share = min(left, limit / self._tries(writes))
                 stub = getattr(getattr(self.member(), service), method)
                 answer = await stub(request, timeout=max(share, 0.05), metadata=await self.metadata())
                 self.heard(method, time.perf_counter() - began, "")
@@ -184,6 +184,13 @@ class Calls:
                     raise await self._unreachable(said, seen) from error
                 await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311
                 pause = min(pause * 2, 0.5)
+
+    def _tries(self, writes: bool) -> int:
+        """Among how many members a call's time is shared out.
+
+        A write that is on its way to a leader when that dies is lost, and nobody says so: another is asked before long.
+        """
+        return min(len(self._endpoints), 2) if writes else len(self._endpoints)
 
     async def _unreachable(self, said: str, seen: int) -> StoreUnavailable:
         """The error for an endpoint that cannot be reached; where TLS is the reason, in words."""

@@ -101,7 +101,7 @@ class Load:
         return found
 
     def settle(self, limit: float) -> None:
-        """Wait until nothing is owed, under way or without its archive any more, at most `limit` seconds without any progress."""
+        """Wait until nothing is owed, under way or without its archive: at most `limit` seconds without progress."""
         left, since = len(self.runs) + 1, time.monotonic()
         while True:
             try:

@@ -25,7 +25,7 @@ from backend.executors.sandbox.folder import Folder
 from backend.executors.sandbox.grants import given, memory_folder, start_proxy
 from backend.executors.sandbox.limits import Limits, exceeded, tree
 from backend.executors.sandbox.profiles import Profile, Profiles, bwrap
-from backend.executors.sandbox.words import not_started, outcome
+from backend.executors.sandbox.words import FULL, full, not_started, outcome
 from backend.layout import Layout
 from backend.run.state import Reason
 from backend.spec.images import IMAGES, Image
@@ -86,9 +86,10 @@ class SandboxExecutor:
         if spec.key in self._running:
             return
         folder = Folder(self._layout.attempt(*spec.key))
-        if folder.path.exists() and self._found(spec, folder):
-            return
-        self._launch(spec, self._profiles.find(spec.image), folder)
+        while not (folder.path.exists() and self._found(spec, folder)):
+            if self._launch(spec, self._profiles.find(spec.image), folder):
+                return
+            await asyncio.sleep(0.02)  # a daemon that led before is about to start it, or just has
 
     async def observe(self) -> AsyncIterator[list[Observation]]:
         """What is, as it changes."""
@@ -175,24 +176,37 @@ class SandboxExecutor:
             return False
         return True
 
-    def _launch(self, spec: AttemptSpec, profile: Profile, folder: Folder) -> None:
+    def _launch(self, spec: AttemptSpec, profile: Profile, folder: Folder) -> bool:
+        """Start it, unless somebody else starts it or has: whether it was this call. Raises ExecutorError."""
         if spec.grant.refused:
             raise ExecutorError(spec.grant.refused)
-        folder.make()
+        status = -1
         try:
-            if self._bwrap is None:
-                secrets = memory_folder(spec.key)
-                argv, environment = command.bare(self._layout, spec, profile, folder, self._limits, secrets)
-                pid = self._spawn(argv, environment, folder, {})
-            else:
-                with given(spec.grant, spec.account, folder) as made:
-                    base = [*self._base, "--ro-bind", str(self._etc.current()), "/etc"]
-                    argv = command.sandboxed(self._bwrap, base, self._layout, spec, profile, folder, self._limits, made)
-                    self._keep_proxy(start_proxy(made, folder.log))
-                    pid = self._spawn(argv, {}, folder, made.descriptors)
+            folder.make()
+            status = folder.claim()
+            if status < 0 or folder.prevented or folder.said().keys() & {"child-pid", "exit-code"}:
+                return False
+            pid = self._begin(spec, profile, folder, status)
         except OSError as error:
-            raise ExecutorError(f"the sandbox cannot be started: {error}") from error
+            hint = "make room, then khantui retry" if full(folder.path) else ""
+            raise ExecutorError(f"the sandbox cannot be started: {error}", hint=hint) from error
+        finally:
+            if status >= 0:
+                os.close(status)
         self._adopt(spec.key, folder, pid, spec.resources.memory)
+        return True
+
+    def _begin(self, spec: AttemptSpec, profile: Profile, folder: Folder, status: int) -> int:
+        """Start its bubblewrap, to which the claimed `status` file is handed on: the pid. Raises OSError."""
+        if self._bwrap is None:
+            secrets = memory_folder(spec.key)
+            argv, environment = command.bare(self._layout, spec, profile, folder, self._limits, secrets)
+            return self._spawn(argv, environment, folder, {command.STATUS: status})
+        with given(spec.grant, spec.account, folder) as made:
+            base = [*self._base, "--ro-bind", str(self._etc.current()), "/etc"]
+            argv = command.sandboxed(self._bwrap, base, self._layout, spec, profile, folder, self._limits, made)
+            self._keep_proxy(start_proxy(made, folder.log))
+            return self._spawn(argv, {}, folder, {command.STATUS: status, **made.descriptors})
 
     def _spawn(self, argv: list[str], environment: dict[str, str], folder: Folder, more: Mapping[int, int]) -> int:
         """Start a process with the attempt's files, and more descriptors (there -> here): its pid. Raises OSError."""
@@ -205,7 +219,6 @@ class SandboxExecutor:
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, str(folder.log), append, 0o600),
                 (os.POSIX_SPAWN_DUP2, 1, 2),
-                (os.POSIX_SPAWN_OPEN, command.STATUS, str(folder.status), append, 0o600),
                 *((os.POSIX_SPAWN_DUP2, here, there) for there, here in more.items()),
             ],
             setsid=True,
@@ -269,7 +282,7 @@ class SandboxExecutor:
     def _conclude(self, key: AttemptKey, folder: Folder, said: Mapping[str, Any], at: datetime) -> None:
         """Say how it ended, as soon as nothing of it runs: outputs must not change once they are published."""
         self._drop_secrets(key)
-        code = int(said.get("exit-code", 1))
+        code = said.get("exit-code", 1)
         reason, words = outcome(code, folder, self._limits)
         seen = Observation(key, "exited", at, code, reason, words)
         child = self._end_namespace(folder, said)
@@ -315,7 +328,8 @@ class SandboxExecutor:
         if blamed := folder.blamed():
             self._say(Observation(key, "exited", self._clock.now(), None, *blamed))
         else:
-            self._say(Observation(key, "lost", self._clock.now(), None, Reason.LOST))
+            words = f"how it ended could not be written down: {FULL}" if full(folder.path) else ""
+            self._say(Observation(key, "lost", self._clock.now(), None, Reason.LOST, words))
 
     def _drop_secrets(self, key: AttemptKey) -> None:
         if self._bwrap is None:

@@ -10,12 +10,12 @@ script.*, tmp/, in/, out/
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from backend.run.state import Reason
 
@@ -63,18 +63,30 @@ class Folder:
             with contextlib.suppress(FileExistsError):
                 folder.mkdir(mode=0o700)
 
-    def said(self) -> dict[str, Any]:
-        """What bubblewrap has written so far; a last line that is cut off is left out."""
-        said: dict[str, Any] = {}
+    def claim(self) -> int:
+        """The status file, open to append, for the one who starts the attempt; -1 where another starts or runs it.
+
+        The lock goes on with the descriptor to bubblewrap. So it starts once, although a daemon that was stopped at
+        this very moment may be woken long after another has taken over.
+        """
+        status = os.open(self.status, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(status, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(status)
+            return -1
+        return status
+
+    def said(self) -> dict[str, int]:
+        """What bubblewrap has written so far; a line that is damaged, or cut off, is left out."""
+        said: dict[str, int] = {}
         try:
             lines = self.status.read_bytes().splitlines()
         except OSError:
             return said
         for line in lines:
-            try:
-                said |= json.loads(line)
-            except ValueError:
-                break
+            with contextlib.suppress(ValueError, AttributeError):
+                said |= {name: value for name, value in json.loads(line).items() if type(value) is int}
         return said
 
     def ended_at(self) -> datetime:
@@ -120,7 +132,7 @@ class Folder:
         try:
             note = json.loads((self.path / "killed").read_bytes())
             return Reason(note["reason"]), note["message"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def prevent(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from pathlib import Path
 
 from backend.executors.endings import exited
 from backend.executors.sandbox.folder import Folder
@@ -22,7 +24,20 @@ def outcome(code: int, folder: Folder, limits: Limits) -> tuple[Reason, str]:
         return Reason.FILE_SIZE, f"killed: file size limit {show_size(limits.file_size)}"
     if code == 128 + signal.SIGXCPU and limits.cpu_time is not None:
         return Reason.CPU_TIME, f"killed: CPU time limit {limits.cpu_time} s"
-    return exited(code)
+    reason, words = exited(code)
+    return reason, f"{words}; {FULL}" if full(folder.path) else words
+
+
+FULL = "the disk of the data folder is full"
+_ROOM = 1 << 20  # bytes; less is none
+
+
+def full(path: Path) -> bool:
+    """Whether there is no room on the disk of a path, or of what is above it."""
+    while not path.exists():
+        path = path.parent
+    there = os.statvfs(path)
+    return there.f_bavail * there.f_frsize < _ROOM or (there.f_files > 0 and there.f_favail == 0)
 
 
 def not_started(folder: Folder) -> str:
