@@ -45,6 +45,7 @@ class Config(Struct, frozen=True):
     limits: tuple[str, ...]  # NAME=VALUE, of what every attempt is held to
     etcd: EtcdAccess  # an etcd that others run; without endpoints: one of our own
     etcd_binary: Path | None
+    etcd_quota: str  # how large the database of our own may grow, e.g. 4Gi
     otlp: str  # where traces of runs go; empty: nowhere
     secrets_key: Path | None  # the keys that wrap those of secrets; None: a file of our own in the data folder
     safeguards: Safeguards
@@ -107,6 +108,12 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         metavar="FILE",
         help="the keys that wrap secrets, instead of DATA/secrets.key: base64 of 32 bytes, the newest first",
     )
+    parser.add_argument(
+        "--etcd-quota",
+        default=os.environ.get("KHANTUI_ETCD_QUOTA", "4Gi"),
+        metavar="SIZE",
+        help="how large the database of the etcd that is brought along may grow (%(default)s)",
+    )
     etcd_access.add_arguments(parser)
     cluster_access.add_arguments(parser)
     safeguards.add_arguments(parser)
@@ -135,6 +142,7 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         limits=tuple(given.limit),
         etcd=access,
         etcd_binary=Path(binary) if binary else None,
+        etcd_quota=given.etcd_quota,
         otlp=given.otlp,
         safeguards=safeguards.read(parser, given),
         artifacts=given.artifacts,

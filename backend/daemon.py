@@ -52,6 +52,7 @@ from backend.layout import Layout
 from backend.logs import LogStore
 from backend.objects import open_bucket
 from backend.spec.images import IMAGES, reference
+from backend.spec.quantity import memory
 from backend.store.access import AccessBook
 from backend.store.catalogue import Catalogue
 from backend.store.embedded import EmbeddedEtcd
@@ -62,6 +63,7 @@ from backend.store.records import instance
 from backend.store.secrets import Secrets
 from backend.store.server_binary import provide
 from backend.store.tally import Tally
+from backend.store.standing import Standing
 from backend.telemetry import Metrics, RunTelemetry
 from backend.vault import Keyring
 
@@ -70,6 +72,8 @@ if TYPE_CHECKING:
     from backend.telemetry.otlp import OtlpTraces
 
 log = logging.getLogger(__name__)
+
+LEAST_QUOTA = 16 << 20  # bytes; with less an etcd is full of what it needs itself
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -200,7 +204,7 @@ async def _store(config: Config, layout: Layout) -> AsyncIterator[EtcdStore]:
             await store.close()
         return
     binary = await asyncio.to_thread(provide, _progress, config.etcd_binary)
-    etcd = EmbeddedEtcd(layout.etcd, binary)
+    etcd = EmbeddedEtcd(layout.etcd, binary, quota=_quota(config.etcd_quota))
     await etcd.start()
     store = EtcdStore([etcd.target])
     try:
@@ -210,6 +214,17 @@ async def _store(config: Config, layout: Layout) -> AsyncIterator[EtcdStore]:
     finally:
         await store.close()
         await etcd.stop()
+
+
+def _quota(text: str) -> int:
+    """Bytes. Raises KhanError."""
+    try:
+        quota = memory(text)
+    except ValueError as error:
+        raise KhanError(f"--etcd-quota: {error}") from None
+    if quota < LEAST_QUOTA:
+        raise KhanError(f"--etcd-quota: {text} is too small", hint="16Mi at least, better some gigabytes: 4Gi")
+    return quota
 
 
 def _progress(message: str) -> None:
@@ -239,6 +254,7 @@ class Daemon:
         self._store = store
         self._feed = Feed(store)
         self._tally = Tally(store, self._feed)
+        self._standing = Standing(store)
         self._catalogue = Catalogue(store)
         self._access = AccessBook(store, self._admins())
         self._logs = logs
@@ -289,6 +305,7 @@ class Daemon:
         """Serve and, while leading, control; until cancelled, or until one of the tasks fails."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._feed.run())
+            tasks.create_task(self._standing.run())
             tasks.create_task(self._logs.run())
             await self._feed.started.wait()
             tasks.create_task(self._tally.run())
@@ -376,6 +393,7 @@ class Daemon:
             leader=lambda: self._leader.leads,
             metrics=self._metrics,
             access=self._access,
+            standing=self._standing,
             login=Login(self._access, self._config.listening, Trusted(self._config.trust), self._clock),
             safeguards=self._config.safeguards,
             rates=Rates(self._config.safeguards.rate, self._config.safeguards.burst),

@@ -30,6 +30,7 @@ from khantui.state.overview import Overview
 from khantui.theme import THEMES, defaults
 
 MOST_VIEWS = 30  # screens kept below the present one
+HEALTH = 5.0  # seconds between two looks at how the daemon is
 MOST_PLACES = 200  # commands remembered for [ and ]
 
 
@@ -74,11 +75,24 @@ class KhantuiApp(Host):
 
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, self._keep_theme)
+        self.set_interval(HEALTH, self.look_at_health)
         self._connect()
 
     def _keep_theme(self, theme: Theme) -> None:
         with contextlib.suppress(OSError):  # it is dark again next time, and nothing worse
             settings.keep(settings.Settings(theme.name))
+
+    @work(group="health", exclusive=True)
+    async def look_at_health(self) -> None:
+        """Ask how the daemon is, and say it at once where that has changed."""
+        with contextlib.suppress(Failure):
+            health = await self.link.ask(lambda c: c.health())
+            trouble = {"full": "etcd is full: read-only", "away": "etcd is away"}.get(health["store"], "")
+            if trouble != self.trouble:
+                self.trouble = trouble
+                if trouble:
+                    self.notify(health.get("message", trouble), severity="warning", markup=False)
+                self.tell_screens()
 
     def _connect(self) -> None:
         self.link.listen(self._hear)

@@ -24,6 +24,7 @@ from backend.store.feed import Feed
 from backend.store.images import Images
 from backend.store.secrets import Secrets
 from backend.store.tally import Tally
+from backend.store.standing import Standing
 from backend.telemetry import Metrics
 
 
@@ -60,6 +61,7 @@ class Services:
     slots: int
     leader: Callable[[], bool]
     access: AccessBook  # who may do what
+    standing: Standing  # how the store is
     login: Login  # who asks
     registry: str = REGISTRY  # where the project's own container images are
     image_version: str = __version__  # their tag

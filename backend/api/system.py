@@ -63,8 +63,10 @@ def _may(grants: tuple[Grant, ...], operation: Operation) -> bool:
 
 
 async def healthz(call: Call) -> Response:
-    """Whether the process answers"""
-    return answer({"status": "ok", "version": __version__})
+    """Whether the process answers; and how its store was a moment ago, which no restart of it would change"""
+    standing = call.services.standing
+    store = {"store": standing.state} | ({"message": standing.message} if standing.message else {})
+    return answer({"status": "ok", "version": __version__, **store})
 
 
 async def readyz(call: Call) -> Response:

@@ -18,6 +18,8 @@ from backend.store.feed import Feed, Lost
 
 log = logging.getLogger(__name__)
 
+PAUSES = (0.2, 2.0)  # seconds between two attempts to lead, when the store does not let us: the first and the longest
+
 
 class Leader:
     """Campaigns for ever; runs `lead` while it leads, and cancels it when it does not any more."""
@@ -42,12 +44,15 @@ class Leader:
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         """Lead whenever possible, until cancelled."""
+        pause = PAUSES[0]
         while True:
             try:
                 lease = await self._campaign()
+                pause = PAUSES[0]
             except (StoreError, Lost) as error:
                 log.warning("cannot campaign for the lead: %s", error)
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, PAUSES[1])
                 continue
             try:
                 await self._reign(lease, lead)

@@ -243,7 +243,9 @@ def _known(code: Any, details: str) -> StoreError | None:
         return ValueTooLarge(f"etcd: {details}")
     if "database space exceeded" in said:
         return StoreFull(
-            "etcd's space is used up: nothing can be written", hint="it is compacted by itself; or raise its quota"
+            "etcd's space is used up: nothing can be written, only read and deleted",
+            hint="history is given up by itself within a minute; if that is not enough, delete what is not needed, or "
+            "give it more: --etcd-quota",
         )
     if "lease not found" in said:
         return LeaseLost("the lease has expired")

@@ -87,6 +87,10 @@ class Client:
         """Who answers."""
         return self.http.get(self.http.address.base + API, DaemonView)  # "" would be given a slash at its end
 
+    def health(self) -> dict[str, str]:
+        """How it is, without asking its store: `store` is ok, full or away, and `message` says what that means."""
+        return self.http.get(self.http.address.base + "/healthz", dict[str, str])
+
     def whoami(self) -> WhoView:
         """Who we are to the daemon, and what it would refuse us."""
         return self.http.get("/whoami", WhoView)

@@ -31,6 +31,7 @@ class Host(App[int]):
     link: Link
     overview: Overview
     read_only = False
+    trouble = ""  # what keeps the daemon from doing all that it does, in a few words
     context = ""  # the name of the daemon, if it has one
     commands: tuple[str, ...] = ()
     who: WhoView | None = None  # as the daemon knows us; None while that is not known

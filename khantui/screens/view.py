@@ -120,6 +120,8 @@ class View(Guarded, Screen[None]):
             firing = host.overview.next_firing(host.moment)
             if firing is not None and self.size.width >= 100:
                 right.append((f"next {visible(firing[1].name)} {ago(firing[0], host.moment)}  ", "faint"))
+        if host.trouble and link.state == "live":
+            right.append((f"✖ {visible(host.trouble)}  ", "failed"))
         if host.read_only:
             right.append(("read-only  ", "warning"))
         right.append(

@@ -29,6 +29,7 @@ from backend.store.catalogue import Catalogue
 from backend.store.feed import Feed
 from backend.store.images import Images
 from backend.store.tally import Tally
+from backend.store.standing import Standing
 from tests.scenarios.world import World
 
 anyio.open_file  # noqa: B018  imported lazily, and where the stack is deep that fails under pytest on Python 3.11
@@ -85,6 +86,7 @@ class Service(World):
     async def serving(self, sockets: Path) -> AsyncIterator[None]:
         """Serve meanwhile, on a socket in a folder with a short path."""
         access = self.access = AccessBook(self.store)
+        self.standing = Standing(self.store)
         clock, feed, images, secrets = self.clock, Feed(self.store), Images(self.store), self.secrets()
         tally = Tally(self.store, feed)
         services = self.services = Services(
@@ -105,6 +107,7 @@ class Service(World):
             slots=4,
             leader=lambda: True,
             access=access,
+            standing=self.standing,
             login=self.login(access),
         )
         ready, self.answered = asyncio.Event(), set()

@@ -12,6 +12,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from backend.run.state import RunState
+from backend.store.standing import FULL
+from khantui import app as app_module
 from khantui.api.contexts import Context, Contexts, save
 from khantui.screens.run import RunScreen
 from tests.tui.conftest import shown, told, until
@@ -127,3 +129,19 @@ async def test_a_hostile_log_paints_nothing_outside_its_place(desk: Desk) -> Non
         assert not set(text) & set(map(chr, [*range(9), *range(11, 32), *range(0x7F, 0xA0), 0x202E, 0x2066, 0x200B]))
         lines = text.split("\n")
         assert all("│" in line for line in lines[10:20])  # the frame stands
+
+
+async def test_a_store_that_is_full_or_away_is_said_on_every_screen(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_module, "HEALTH", 0.1)
+    app = desk.app()
+    async with app.run_test(size=(130, 40)) as pilot:
+        await until(pilot, lambda: "⟲ live" in shown(app))
+        desk.standing.state, desk.standing.message = "full", FULL
+        await until(pilot, lambda: "✖ etcd is full: read-only" in shown(app))
+        assert FULL in told(app)
+        desk.standing.state, desk.standing.message = "away", "etcd does not answer"
+        await until(pilot, lambda: "✖ etcd is away" in shown(app))
+        desk.standing.state, desk.standing.message = "ok", ""
+        await until(pilot, lambda: "✖ etcd" not in shown(app))
