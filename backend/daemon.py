@@ -254,7 +254,7 @@ class Daemon:
         self._store = store
         self._feed = Feed(store)
         self._tally = Tally(store, self._feed)
-        self._standing = Standing(store)
+        self._standing = Standing(store, None if config.etcd.endpoints else layout.etcd)
         self._catalogue = Catalogue(store)
         self._access = AccessBook(store, self._admins())
         self._logs = logs

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from backend.clock import SystemClock
 from backend.errors import StoreError, StoreUnavailable
+from backend.room import full
 from backend.store import bound
 from backend.store.etcd import EtcdStore
 from backend.store.server_binary import EtcdBinary
@@ -38,6 +39,7 @@ CLIENT, PEER, HIDDEN = "c.sock:0", "p.sock:0", "h.sock:0"
 LONGEST = 100  # bytes of a socket's path; Linux takes 107
 LARGEST_LOG = 8 << 20
 QUOTA = 4 << 30
+SOON = 1.0  # seconds until it is tried again to start one
 TRIES = 4  # an etcd that ends so often before it ever listens never will
 
 
@@ -123,19 +125,33 @@ class EmbeddedEtcd:
     async def _supervise(self) -> None:
         pause = 0.1
         while True:
-            for name in (CLIENT, PEER, HIDDEN):  # etcd before 3.6 refuses to start over a stale socket
-                (self._folder / name).unlink(missing_ok=True)
             began = asyncio.get_running_loop().time()
-            process = self._process = await self._spawn()
-            _write(self._folder / "pid", str(process.pid))
-            if self._fresh.exists():
-                await self._show(process)
-            code = await process.wait()
+            try:
+                code = await self._live()
+            except OSError as error:  # a full disk, most often: there may be room later
+                log.warning("etcd cannot be started for now: %s", error)
+                await asyncio.sleep(SOON)
+                continue
             self.restarts += 1
             steady = asyncio.get_running_loop().time() - began > 10
             pause = 0.1 if steady else min(pause * 2, 5.0)
             log.warning("etcd has ended (%d) and is started again: %s", code, self._last_words())
             await asyncio.sleep(pause)
+
+    async def _live(self) -> int:
+        """Start one, and wait for its end: its exit code."""
+        for name in (CLIENT, PEER, HIDDEN):  # etcd before 3.6 refuses to start over a stale socket
+            (self._folder / name).unlink(missing_ok=True)
+        process = self._process = await self._spawn()
+        try:
+            with contextlib.suppress(OSError):  # no room: it still ends with us
+                _write(self._folder / "pid", str(process.pid))
+            if self._fresh.exists():
+                await self._show(process)
+        except OSError:
+            process.kill()
+            raise
+        return await process.wait()
 
     async def _look_after(self) -> None:
         store = EtcdStore([self.target])
@@ -274,6 +290,8 @@ class EmbeddedEtcd:
 
     def _last_words(self) -> str:
         """The last line of its log, as a person would say it."""
+        if full(self._folder):
+            return f"the disk of {self._folder} is full"
         try:
             with (self._folder / "etcd.log").open("rb") as log_file:
                 log_file.seek(max(0, log_file.seek(0, os.SEEK_END) - 8192))

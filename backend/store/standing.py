@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from backend.errors import StoreError
+from backend.room import full
 from backend.store.base import Store
 
 EVERY = 2.0  # seconds
@@ -13,8 +15,10 @@ EVERY = 2.0  # seconds
 class Standing:
     """The last that is known of a store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, folder: Path | None = None) -> None:
+        """`folder`: where an etcd of our own has its data."""
         self._store = store
+        self._folder = folder
         self.state = "ok"  # or "full": it is read-only; or "away"
         self.message = ""  # what that means, for people
 
@@ -29,7 +33,8 @@ class Standing:
         try:
             health = await self._store.health()
         except StoreError as error:
-            self.state, self.message = "away", f"etcd does not answer: {error.message}"
+            why = f"the disk of {self._folder} is full" if self._folder and full(self._folder) else error.message
+            self.state, self.message = "away", f"etcd does not answer: {why}"
             return
         self.state, self.message = ("full", FULL) if health.full else ("ok", "")
 

@@ -25,8 +25,9 @@ from backend.executors.sandbox.folder import Folder
 from backend.executors.sandbox.grants import given, memory_folder, start_proxy
 from backend.executors.sandbox.limits import Limits, exceeded, tree
 from backend.executors.sandbox.profiles import Profile, Profiles, bwrap
-from backend.executors.sandbox.words import FULL, full, not_started, outcome
+from backend.executors.sandbox.words import FULL, not_started, outcome
 from backend.layout import Layout
+from backend.room import full
 from backend.run.state import Reason
 from backend.spec.images import IMAGES, Image
 

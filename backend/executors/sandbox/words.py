@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
-from pathlib import Path
 
 from backend.executors.endings import exited
 from backend.executors.sandbox.folder import Folder
 from backend.executors.sandbox.limits import Limits, show_size
+from backend.room import full
 from backend.run.state import Reason
+
+FULL = "the disk of the data folder is full"
 
 
 def outcome(code: int, folder: Folder, limits: Limits) -> tuple[Reason, str]:
@@ -26,18 +27,6 @@ def outcome(code: int, folder: Folder, limits: Limits) -> tuple[Reason, str]:
         return Reason.CPU_TIME, f"killed: CPU time limit {limits.cpu_time} s"
     reason, words = exited(code)
     return reason, f"{words}; {FULL}" if full(folder.path) else words
-
-
-FULL = "the disk of the data folder is full"
-_ROOM = 1 << 20  # bytes; less is none
-
-
-def full(path: Path) -> bool:
-    """Whether there is no room on the disk of a path, or of what is above it."""
-    while not path.exists():
-        path = path.parent
-    there = os.statvfs(path)
-    return there.f_bavail * there.f_frsize < _ROOM or (there.f_files > 0 and there.f_favail == 0)
 
 
 def not_started(folder: Folder) -> str:

@@ -1,0 +1,165 @@
+"""A disk that is really full: a small file system below the data folder. Stages fail in words, nothing else breaks.
+
+Taking part of a file system away needs the right to mount, which the tests have as root, elsewhere they are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.daemon import Daemon
+
+pytestmark = [pytest.mark.slow, pytest.mark.sandbox, pytest.mark.etcd, pytest.mark.timeout(300)]
+
+LARGE = "yes | head -c 20000000 > $KHAN_OUTPUT_o || exit 9"
+
+
+def _mount(place: Path, size: str) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(place)],
+            capture_output=True,
+            check=False,
+        ).returncode
+    ):
+        pytest.skip("this user may not mount a small file system")
+
+
+def _unmount(place: Path) -> None:
+    subprocess.run(["umount", "-l", str(place)], capture_output=True, check=False)
+
+
+def _fill(place: Path, leave: int = 0) -> Path:
+    """Use up all the room of a file system but for so many bytes: the file that does."""
+    ballast = place / "ballast"
+    room = os.statvfs(place)
+    with ballast.open("wb") as file:
+        try:
+            left = room.f_bavail * room.f_frsize - leave
+            while left > 0:
+                left -= file.write(bytes(min(left, 1 << 16)))
+            file.flush()
+        except OSError:
+            pass
+    return ballast
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    """A daemon whose attempts' folder is small; its etcd has room."""
+    daemon = Daemon(tmp_path)
+    for name in ("attempts", "logs"):
+        _mount(tmp_path / name, "8m")
+    try:
+        daemon.start()
+        yield daemon
+    finally:
+        daemon.close()
+        for name in ("attempts", "logs"):
+            _unmount(tmp_path / name)
+
+
+def _attempt(run: dict[str, Any], stage: str = "a") -> dict[str, Any]:
+    return dict(next(s for s in run["stages"] if s["name"] == stage)["attempts"][-1])
+
+
+def test_a_stage_that_writes_more_than_there_is_fails_in_words_and_others_run_later(daemon: Daemon) -> None:
+    daemon.apply("loud", stages={"a": {"script": "echo begun; yes | head -c 20000000 || exit 9"}})
+    daemon.apply("large", outputs={"o": {}}, stages={"a": {"script": LARGE,
+                                                          "outputs": ["o"]}})  # fmt: skip
+    daemon.apply("small", stages={"a": {"script": "echo small"}})
+    run = daemon.ended(daemon.run("loud"))
+    assert run["state"] == "failed", run
+    assert "the disk of the data folder is full" in _attempt(run)["message"], run
+    assert daemon.log(run["id"], "a")[:2] == ["begun", "y"]
+
+    # nothing can be started now; that is said as well
+    run = daemon.ended(daemon.run("small"))
+    assert run["state"] == "failed", run
+    assert "No space left" in _attempt(run)["message"] or "full" in _attempt(run)["message"], run
+    assert daemon.http.get("http://khantui/healthz").status_code == 200
+
+    # with room again, everything goes on by itself
+    (daemon.folder / "attempts" / run["id"] / "ballast").unlink(missing_ok=True)
+    subprocess.run(["mount", "-o", "remount,size=64m", str(daemon.folder / "attempts")], check=True)
+    subprocess.run(["mount", "-o", "remount,size=64m", str(daemon.folder / "logs")], check=True)
+    again = daemon.ended(daemon.run("small"))
+    assert again["state"] == "succeeded", again
+    assert daemon.log(again["id"], "a") == ["small"]
+    subprocess.run(["mount", "-o", "remount,size=16m", str(daemon.folder / "attempts")], check=True)
+    run = daemon.ended(daemon.run("large"))
+    assert run["state"] == "failed", run
+    assert "the disk of the data folder is full" in _attempt(run)["message"], run
+
+
+def test_a_log_that_cannot_be_archived_stays_and_is_archived_when_there_is_room(daemon: Daemon) -> None:
+    ballast = _fill(daemon.folder / "logs")
+    daemon.apply("says", stages={"a": {"script": "for n in $(seq 2000); do echo line $n; done"}})
+    run = daemon.ended(daemon.run("says"))
+    assert run["state"] == "succeeded", run
+    assert (
+        daemon.http.get(f"/runs/{run['id']}/stages/a/log", params={"limit": 5000}).json()["lines"][-1]["number"] == 2000
+    )
+    live = daemon.folder / "attempts" / run["id"] / "a" / "1" / "log"
+    time.sleep(3)  # longer than archiving waits: it is to fail
+    assert live.exists()
+    ballast.unlink()
+    end = time.monotonic() + 90
+    while live.exists():
+        assert time.monotonic() < end, "it is not archived"
+        time.sleep(0.1)
+    assert (
+        daemon.http.get(f"/runs/{run['id']}/stages/a/log", params={"limit": 5000}).json()["lines"][-1]["number"] == 2000
+    )
+
+
+def _apply_large(daemon: Daemon) -> None:
+    document = {"name": "p", "description": f"{time.monotonic()}" + "x" * 1_000_000}
+    document |= {"stages": {"a": {"image": "shell", "script": "true"}}}
+    answer = daemon.http.post("/pipelines", json={"document": json.dumps(document)}, timeout=90)
+    assert answer.status_code in (200, 201, 503), answer.text
+
+
+def _until(daemon: Daemon, what: Callable[[dict[str, str]], bool], meanwhile: Callable[[], None]) -> None:
+    end = time.monotonic() + 90
+    while not what(said := daemon.http.get("http://khantui/healthz").json()):
+        assert time.monotonic() < end, said
+        meanwhile()
+        time.sleep(0.2)
+
+
+def test_the_whole_data_folder_is_full_and_then_is_not(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    _mount(folder, "300m")
+    daemon = Daemon(folder, tmp_path / "api.sock")
+    try:
+        daemon.start("--socket", str(daemon.socket))
+        daemon.apply(
+            "waits", stages={"a": {"script": "echo begun; sleep 3; echo done"}, "b": {"script": "true", "after": ["a"]}}
+        )
+        run = daemon.run("waits")
+        daemon.until(run, lambda r: r["stages"][0]["state"] == "running")
+        ballast = _fill(folder)
+        # changes are made or refused, and soon refused with the reason; the daemon lives
+        _until(daemon, lambda said: "is full" in said.get("message", ""), lambda: _apply_large(daemon))
+        assert daemon.process is not None
+        assert daemon.process.poll() is None
+        ballast.unlink()
+        _until(daemon, lambda said: said["store"] == "ok", lambda: None)
+        ended = daemon.ended(run)  # its stage has ended while nothing could be written down
+        assert (ended["state"], [len(s["attempts"]) for s in ended["stages"]]) == ("succeeded", [1, 1]), ended
+        assert daemon.log(run, "a") == ["begun", "done"]
+        assert daemon.ended(daemon.run("waits"), 60)["state"] == "succeeded"
+    finally:
+        daemon.close()
+        _unmount(folder)
