@@ -76,6 +76,10 @@ class Bench:
         assert seen.exit_code == 0, (seen, log)
         return log
 
+    def forget_ended(self, key: AttemptKey) -> None:
+        """Wait for its end anew."""
+        self._ended.pop(key, None)
+
     def folder(self, key: AttemptKey) -> Path:
         return self.layout.attempt(*key)
 
