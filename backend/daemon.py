@@ -62,8 +62,8 @@ from backend.store.images import Images
 from backend.store.records import instance
 from backend.store.secrets import Secrets
 from backend.store.server_binary import provide
-from backend.store.tally import Tally
 from backend.store.standing import Standing
+from backend.store.tally import Tally
 from backend.telemetry import Metrics, RunTelemetry
 from backend.vault import Keyring
 

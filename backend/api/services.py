@@ -23,8 +23,8 @@ from backend.store.catalogue import Catalogue
 from backend.store.feed import Feed
 from backend.store.images import Images
 from backend.store.secrets import Secrets
-from backend.store.tally import Tally
 from backend.store.standing import Standing
+from backend.store.tally import Tally
 from backend.telemetry import Metrics
 
 

@@ -28,8 +28,8 @@ from backend.store.access import AccessBook
 from backend.store.catalogue import Catalogue
 from backend.store.feed import Feed
 from backend.store.images import Images
-from backend.store.tally import Tally
 from backend.store.standing import Standing
+from backend.store.tally import Tally
 from tests.scenarios.world import World
 
 anyio.open_file  # noqa: B018  imported lazily, and where the stack is deep that fails under pytest on Python 3.11
