@@ -125,5 +125,5 @@ class Leader:
         try:
             async with asyncio.timeout(2):
                 await asyncio.shield(self._store.revoke(lease))
-        except (StoreError, TimeoutError, asyncio.CancelledError):
+        except (StoreError, TimeoutError):
             log.info("the lease of the lead is left to expire")
