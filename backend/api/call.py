@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ from backend.api import journal
 from backend.api.identity import Identity
 from backend.api.refusals import refusal
 from backend.api.services import Services
-from backend.errors import Conflict, InvalidRequest, KhanError, ReasonRequired, TooSlow, ValueTooLarge
+from backend.errors import Conflict, InvalidRequest, KhanError, ReasonRequired, StoreFull, TooSlow, ValueTooLarge
 from backend.run.ids import new_id
 from backend.store import keys
 from backend.store.base import Condition, Delete, KeyValue, Put
@@ -27,6 +28,7 @@ from backend.store.codec import decode, encode
 from backend.store.records import AuditRecord, PipelineHead, record_audit
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 LARGEST_BODY = 4 << 20
 SLOWEST_BODY = 60.0  # seconds until it must be there
@@ -227,6 +229,7 @@ class Call:
             self.source.request,
             changes=await journal.changed(services.store, conditions, changes),
         )
+        bare = changes
         changes = [*changes, record_audit(new_id(now), entry)]
         key = self._idempotency_key()
         if key:
@@ -234,7 +237,14 @@ class Call:
             remembered = Remembered(status, said, await self._digest())
             changes.append(Put(key, encode(remembered), await services.remembering()))
             conditions = [*conditions, Condition(key, modified=0)]
-        revision = await services.store.commit(conditions, changes)
+        try:
+            revision = await services.store.commit(conditions, changes)
+        except StoreFull:
+            if not all(isinstance(change, Delete) for change in bare):
+                raise
+            # what makes room is never refused for want of room for an entry: then it is in the daemon's log alone
+            log.warning("not in the journal, which has no room: %s", encode(entry).decode())
+            return await services.store.commit([c for c in conditions if c.key != key], bare)
         if revision is None and key:
             await self.seen_before()  # the same request may have come twice at once
         return revision

@@ -76,8 +76,11 @@ def unpack(bundle: bytes, target: Path) -> None:
     try:
         new.chmod(0o755)
         unpack_into(bundle, new)
-        if not target.exists():
+        try:
             new.rename(target)
+        except OSError:  # another was faster: what is there is the same
+            if not target.is_dir():
+                raise
     finally:
         if new.exists():
             remove(new)

@@ -173,6 +173,7 @@ class RunController:
 
     async def _conclude(self, worker: Worker, machine: Machine, seen: Observation) -> None:
         key = seen.key
+        self._parts.logs.end(*key)  # before anybody can hear that it has ended
         read = worker.read.get((key.stage, key.number), {})
         ending = await patiently(lambda: self._parts.attempts.conclude(machine, read, seen))
         cached = worker.cached.pop((key.stage, key.number), None)

@@ -217,7 +217,11 @@ class LogStore:
 
     def end(self, run: str, stage: str, number: int) -> None:
         """The attempt has ended: nothing more will come, and who follows its log need not wait. `finish` it later."""
-        self._ended.add(LogKey(run, stage, number))
+        key = LogKey(run, stage, number)
+        if key in self._wanted:
+            with contextlib.suppress(OSError):  # whoever archives it looks again
+                self._look(key, micros(self._clock.now()))
+        self._ended.add(key)
 
     async def finish(self, run: str, stage: str, number: int) -> None:
         """The attempt has ended: archive its log. Doing it again changes nothing."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from backend.artifacts import ArtifactStore, FolderStore, ObjectStore
+from backend.artifacts.reach import Reach
 from backend.artifacts.reading import Content
 from backend.errors import ArtifactError, NotFound
 from backend.layout import Layout
@@ -37,7 +38,10 @@ class Kept:
         self.layout = layout
         self.url = url
         self.bucket = open_bucket(url)
-        self.store: ArtifactStore = FolderStore(layout) if kind == "folder" else ObjectStore(self.bucket, layout)
+        reach = Reach(["127.0.0.1"])  # where the tests' own servers are
+        self.store: ArtifactStore = (
+            FolderStore(layout, reach) if kind == "folder" else ObjectStore(self.bucket, layout, reach)
+        )
         self.out = layout.attempt(RUN, "s", 1) / "out"
         self.out.mkdir(parents=True)
 
