@@ -49,11 +49,11 @@ SEARCH = {
 )
 async def get_log(call: Call) -> Response:
     """Part of an attempt's log"""
-    key = await _which(call)
+    key, ended = await _which(call)
     part = Part.of(call)
 
     def read() -> LogPage:
-        with call.services.logs.reader(*key) as reader:
+        with call.services.logs.reader(*key, ended=ended) as reader:
             info = reader.info()
             start, limit = part.range(info.lines, reader.since)
             lines = reader.lines(start, limit, whole=True)
@@ -70,7 +70,7 @@ async def get_log(call: Call) -> Response:
 )
 async def get_log_bytes(call: Call) -> Response:
     """An attempt's log as it was written; a Range header asks for part of it"""
-    reader = await asyncio.to_thread(call.services.logs.reader, *await _which(call))
+    reader = await asyncio.to_thread(call.services.logs.reader, *(await _which(call))[0])
     part = asked_for(call.request.headers.get("range", ""), reader.source.size)
     headers = part.headers | {"X-Content-Type-Options": "nosniff"}
     return StreamingResponse(_bytes(reader, part.begin, part.end), part.status, headers, "text/plain; charset=utf-8")
@@ -84,7 +84,7 @@ async def get_log_bytes(call: Call) -> Response:
 )
 async def follow_log(call: Call) -> Response:
     """Lines of a log as they come, one JSON object a line, until it ends"""
-    key = await _which(call, must_exist=False)
+    key, _ = await _which(call, must_exist=False)
     start = call.number("line", 1, least=1)
 
     async def lines() -> AsyncIterator[bytes]:
@@ -108,7 +108,7 @@ async def follow_log(call: Call) -> Response:
 )
 async def search_log(call: Call) -> Response:
     """Lines of a log that match, with their neighbours"""
-    key, wanted = await _which(call), expression(call)
+    (key, _), wanted = await _which(call), expression(call)
     limit, context = call.number("limit", 100, least=1, most=1000), call.number("context", 0, most=100)
     start, before = call.number("line", 1, least=1), call.number("before", 0, least=1)
 
@@ -164,11 +164,12 @@ def _match(match: Match) -> LogMatch:
     return LogMatch(view(match.line), tuple(map(view, match.before)), tuple(map(view, match.after)))
 
 
-async def _which(call: Call, *, must_exist: bool = True) -> LogKey:
-    """The run, stage and attempt that are asked for. Raises NotFound."""
+async def _which(call: Call, *, must_exist: bool = True) -> tuple[LogKey, bool]:
+    """The run, stage and attempt that are asked for, and whether that is known to have ended. Raises NotFound."""
     kv = await find(call)
     run, stage = decode(kv.value, Run), call.instance()
     number = call.number("attempt", 0, least=1) if call.text("attempt") else 0
+    ended = run.state.ended
     if not number:
         record = (await records(call, run.id)).get(stage)
         if record and record.reused_from and not record.attempts:
@@ -176,9 +177,10 @@ async def _which(call: Call, *, must_exist: bool = True) -> LogKey:
                 f"{stage} was kept from run {record.reused_from}", hint=f"khantui logs {record.reused_from} {stage}"
             )
         number = len(record.attempts) if record else 0
+        ended = ended or bool(record and record.attempt and record.attempt.state.ended)
     if not number and must_exist:
         raise NotFound(f"{stage} of run {run.id} has not been started", hint=f"khantui status {run.id} says why")
-    return LogKey(run.id, stage, number or 1)
+    return LogKey(run.id, stage, number or 1), ended
 
 
 def _moment(text: str) -> datetime:

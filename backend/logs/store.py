@@ -152,8 +152,11 @@ class LogStore:
         if tracked := self._tracked.pop(key, None):
             tracked.close()
 
-    def reader(self, run: str, stage: str, number: int) -> LogReader:
-        """The log of an attempt, wherever it is; blocks the thread. Raises NotFound, ArtifactError."""
+    def reader(self, run: str, stage: str, number: int, *, ended: bool = False) -> LogReader:
+        """The log of an attempt, wherever it is; blocks the thread. Raises NotFound, ArtifactError.
+
+        `ended`: the attempt is known to have, also where another daemon runs it.
+        """
         for _ in range(2):  # it may be archived between the two looks
             try:
                 return LogReader(self._archived(LogKey(run, stage, number)), complete=True)
@@ -167,7 +170,8 @@ class LogStore:
                     if tracked
                     else Live(path, _index(path))
                 )
-                complete = LogKey(run, stage, number) in self._ended
+                # asked last, since it may be archived meanwhile
+                complete = ended or self._is_over(LogKey(run, stage, number))
                 return LogReader(self._masked(LogKey(run, stage, number), live, complete), complete=complete)
             except FileNotFoundError:
                 continue

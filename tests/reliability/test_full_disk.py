@@ -5,6 +5,7 @@ Taking part of a file system away needs the right to mount, which the tests have
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -43,14 +44,10 @@ def _fill(place: Path, leave: int = 0) -> Path:
     """Use up all the room of a file system but for so many bytes: the file that does."""
     ballast = place / "ballast"
     room = os.statvfs(place)
-    with ballast.open("wb") as file:
-        try:
-            left = room.f_bavail * room.f_frsize - leave
-            while left > 0:
-                left -= file.write(bytes(min(left, 1 << 16)))
-            file.flush()
-        except OSError:
-            pass
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        left = room.f_bavail * room.f_frsize - leave
+        while left > 0:
+            left -= file.write(bytes(min(left, 1 << 16)))
     return ballast
 
 
