@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -95,6 +96,7 @@ class KubernetesExecutor:
         self._said: list[Observation] = []
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._providing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by the object's name
         self._provided: dict[str, tuple[str, float]] = {}  # objects that were seen to be there, and until when to rely
 
     def missing_tools(self) -> dict[str, str]:
@@ -383,10 +385,11 @@ class KubernetesExecutor:
         now = time.monotonic()
         for resource, manifest, again in objects:
             name, digest = f"{resource.plural}/{manifest['metadata']['name']}", access.digest([manifest])
-            known, until = self._provided.get(name, ("", 0.0))
-            if known != digest or now > until:
-                await acting.provide(self.kube, resource, manifest, again, wanted, waits)
-                self._provided[name] = (digest, now + PROVIDED)
+            async with self._providing[name]:  # a hundred stages that begin at once ask once
+                known, until = self._provided.get(name, ("", 0.0))
+                if known != digest or now > until:
+                    await acting.provide(self.kube, resource, manifest, again, wanted, waits)
+                    self._provided[name] = (digest, now + PROVIDED)
 
     async def revoke(self, ref: SecretRef) -> None:
         """Delete the Secret that holds one value of a secret."""
