@@ -15,15 +15,15 @@ from backend.accounts.grant import SecretRef
 from backend.api import cursor
 from backend.api.call import Call, answer
 from backend.api.operations import PAGING, operation
+from backend.api.refusals import in_use
 from backend.api.wire import Page
 from backend.api.wire_accounts import AccountView, PutAccount
-from backend.errors import Conflict, NotAllowed, NotFound, VaultError
+from backend.errors import NotAllowed, NotFound, VaultError
 from backend.store import keys
 from backend.store.base import Condition, Delete, KeyValue, Put
 from backend.store.codec import decode, encode
 from backend.store.records import PipelineHead
 
-SHOWN = 5  # names in an error
 HIDDEN = "***"
 
 
@@ -83,11 +83,7 @@ async def delete_account(call: Call) -> Response:
     """Delete a service account that no pipeline names"""
     kv, name = await _find(call), call.name()
     if using := (await pipelines_by_account(call)).get(name):
-        more = f" and {len(using) - SHOWN} more" if len(using) > SHOWN else ""
-        raise Conflict(
-            f"the service account {name} is used by {', '.join(using[:SHOWN])}{more}",
-            hint="have them name another account first",
-        )
+        raise in_use(f"the service account {name}", using, hint="have them name another account first")
     if await call.commit([Condition(kv.key, modified=kv.modified)], [Delete(kv.key)], name) is None:
         raise call.conflict(f"service account {name}")
     return Response(status_code=204)

@@ -12,16 +12,15 @@ from starlette.responses import Response
 from backend.api import cursor
 from backend.api.call import Call, answer
 from backend.api.operations import PAGING, operation
+from backend.api.refusals import in_use
 from backend.api.wire import CalendarView, Page, PutCalendar
-from backend.errors import Conflict, InvalidRequest, NotFound
+from backend.errors import InvalidRequest, NotFound
 from backend.schedule.dates import Calendar, check_dates
 from backend.schedule.model import Schedule
 from backend.store import keys
 from backend.store.base import Condition, Delete, KeyValue, Put
 from backend.store.calendars import spread, users
 from backend.store.codec import decode, encode
-
-_NAMED = 5  # schedules that a refusal names
 
 
 @operation("GET", "/calendars", answer=Page, items=CalendarView, query=PAGING, on="any")
@@ -78,11 +77,7 @@ async def delete_calendar(call: Call) -> Response:
     kv, name = await _find(call), call.name()
     used = [schedule.name async for schedule, _ in users(call.services.store, name)]
     if used:
-        more = f" and {len(used) - _NAMED} more" if len(used) > _NAMED else ""
-        raise Conflict(
-            f"the calendar {name} is used by {', '.join(used[:_NAMED])}{more}",
-            hint="take it from these schedules first (--calendar '')",
-        )
+        raise in_use(f"the calendar {name}", used, hint="take it from these schedules first (--calendar '')")
     if await call.commit([Condition(kv.key, modified=kv.modified)], [Delete(kv.key)], name) is None:
         raise call.conflict(f"calendar {name}")
     return Response(status_code=204)

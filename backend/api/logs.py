@@ -17,7 +17,6 @@ from backend.api.runs import find, records
 from backend.api.wire import LogLineView, LogMatch, LogMatches, LogPage
 from backend.errors import InvalidRequest, NotFound
 from backend.logs.expression import ERRORS, Expression, pattern
-from backend.logs.first_error import AT_ONCE
 from backend.logs.merged import LogKey
 from backend.logs.reader import Line, LogReader
 from backend.logs.search import Match, Matches, search, search_back
@@ -57,9 +56,7 @@ async def get_log(call: Call) -> Response:
             info = reader.info()
             start, limit = part.range(info.lines, reader.since)
             lines = reader.lines(start, limit, whole=True)
-            error = reader.source.first_error
-            if error is None and info.complete and not info.archived and info.bytes <= AT_ONCE:
-                error, _ = reader.find_error(0, info.bytes)  # it has just ended
+            error = reader.first_error()
             return LogPage(*key, tuple(map(view, lines)), info.lines, info.bytes, info.complete, info.archived, error)
 
     return answer(await asyncio.to_thread(read))

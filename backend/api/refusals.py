@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from backend.access.decide import Decision, Grant, decide
 from backend.access.model import Role, Target
 from backend.api.identity import Identity
-from backend.errors import KhanError, NotAllowed, NotFound
+from backend.errors import Conflict, KhanError, NotAllowed, NotFound
+
+_NAMED = 5  # of those who use something
 
 
 def refusal(who: Identity, grants: tuple[Grant, ...], what: str, needed: Role, target: Target) -> KhanError | None:
@@ -16,6 +20,12 @@ def refusal(who: Identity, grants: tuple[Grant, ...], what: str, needed: Role, t
     if not decide(grants, "viewer", target).allowed:
         return NotFound(f"there is no pipeline {target.pipeline!r}", hint="khantui pipelines lists them")
     return refused(who, what, decision, target)
+
+
+def in_use(what: str, users: Sequence[str], *, hint: str) -> Conflict:
+    """The error for deleting what others need: it names some of them."""
+    more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
+    return Conflict(f"{what} is used by {', '.join(users[:_NAMED])}{more}", hint=hint)
 
 
 def refused(who: Identity, what: str, decision: Decision, target: Target | None, *, most: bool = False) -> NotAllowed:

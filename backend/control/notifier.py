@@ -19,8 +19,8 @@ from backend.control.timers import Timers
 from backend.control.workqueue import WorkQueue
 from backend.errors import KhanError, StoreError
 from backend.logs import LogStore
-from backend.logs.first_error import AT_ONCE
 from backend.logs.merged import LogKey
+from backend.logs.reader import BLOCK
 from backend.notify.delivery import Wait, begun, decide, tried
 from backend.notify.model import Channel, Delivery, Failing, Item, Message, Notice
 from backend.notify.notices import judge
@@ -180,7 +180,7 @@ class Notifier:
             with self._logs.reader(*key) as reader:
                 number = reader.source.first_error
                 if number is None:  # the log has just ended, and is not looked through yet
-                    number, _ = reader.find_error(0, min(reader.source.size, AT_ONCE))
+                    number, _ = reader.find_error(0, min(reader.source.size, BLOCK))
                 lines = reader.lines(number, 1) if number else []
                 return lines[0].text if lines else ""
 

@@ -6,10 +6,8 @@ import bisect
 from pathlib import Path
 
 from backend.logs.index import Mark
-from backend.logs.reader import LogReader
+from backend.logs.reader import BLOCK, LogReader
 from backend.logs.source import Live
-
-AT_ONCE = 1 << 20  # bytes that one look goes through
 
 
 class FirstError:
@@ -25,10 +23,10 @@ class FirstError:
         """Look on, from mark to mark: lines begin there."""
         if self.line is not None or marks[-1].offset == self._end:
             return
-        at = bisect.bisect_right(marks, self.looked + AT_ONCE, key=lambda m: m.offset) - 1
+        at = bisect.bisect_right(marks, self.looked + BLOCK, key=lambda m: m.offset) - 1
         end = marks[at].offset
         if end <= self.looked:  # a line that is longer
-            end = min(self.looked + AT_ONCE, marks[-1].offset)
+            end = min(self.looked + BLOCK, marks[-1].offset)
         if end > self._end:
             with LogReader(Live(self._log, list(marks)), complete=False) as reader:
                 self.line, self.looked = reader.find_error(self.looked, end)

@@ -56,6 +56,16 @@ class LogReader:
         """Let go of the file."""
         self.source.close()
 
+    def first_error(self) -> int | None:
+        """The number of the first line that speaks of an error, as far as it is known; a small log is looked through.
+
+        A log that has just ended may not have been looked at to its end by whoever indexes those that grow.
+        """
+        known, size = self.source.first_error, self.source.size
+        if known is None and self.complete and not self.source.archived and size <= BLOCK:
+            known, _ = self.find_error(0, size)
+        return known
+
     def info(self) -> LogInfo:
         """Its size; a last line without a line break counts."""
         size, marks = self.source.size, self.source.marks

@@ -212,7 +212,8 @@ class LogStore:
             with self.reader(*key) as reader:
                 if reader.complete:
                     source = reader.source
-                    return Outline(source.size, reader.count(), True, source.archived, source.marks, source.first_error)
+                    error = reader.first_error()
+                    return Outline(source.size, reader.count(), True, source.archived, source.marks, error)
                 lines, now = reader.source.lines(), micros(self._clock.now())
                 marks = [m if m.micros or not m.offset else m._replace(micros=now) for m in reader.source.marks]
                 return Outline(marks[-1].offset, lines, False, False, marks)
@@ -221,11 +222,7 @@ class LogStore:
 
     def end(self, run: str, stage: str, number: int) -> None:
         """The attempt has ended: nothing more will come, and who follows its log need not wait. `finish` it later."""
-        key = LogKey(run, stage, number)
-        if key in self._wanted:
-            with contextlib.suppress(OSError):  # whoever archives it looks again
-                self._look(key, micros(self._clock.now()))
-        self._ended.add(key)
+        self._ended.add(LogKey(run, stage, number))
 
     async def finish(self, run: str, stage: str, number: int) -> None:
         """The attempt has ended: archive its log. Doing it again changes nothing."""

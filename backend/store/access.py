@@ -11,16 +11,15 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from backend.access.decide import Grant, grants_of
 from backend.access.model import ApiToken, Binding, Principal, Session, Target
-from backend.errors import StoreError
 from backend.store import keys
+from backend.store.at_hand import keep_current, read_all
 from backend.store.base import Change, Store
 from backend.store.codec import decode
-from backend.store.feed import Feed, Lost
+from backend.store.feed import Feed
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -111,8 +110,8 @@ class AccessBook:
 
     async def load(self) -> None:
         """Read all bindings and tokens that there are now. Raises StoreError."""
-        bindings, revision = await self._read(keys.BINDINGS, Binding)
-        tokens, _ = await self._read(keys.TOKENS, ApiToken)
+        bindings, revision = await read_all(self._store, keys.BINDINGS, Binding)
+        tokens, _ = await read_all(self._store, keys.TOKENS, ApiToken)
         if revision >= self.revision:
             self.revision = revision
             self._bindings = bindings
@@ -121,21 +120,15 @@ class AccessBook:
 
     async def run(self, feed: Feed) -> None:
         """Keep to what is given, for ever."""
-        while True:
-            try:
-                with feed.subscribe(keys.BINDINGS, keys.TOKENS, keys.PIPELINES) as changes:
-                    self.revision = 0  # a store that was restored counts from an earlier one
-                    heads, _ = await self._read(keys.PIPELINES, _Labelled)
-                    self._labels = {name: head.labels for name, head in heads.items()}
-                    await self.load()
-                    self.loaded.set()
-                    async for batch in changes:
-                        await self._follow(batch.changes)
-            except Lost:
-                log.info("bindings are listed again")
-            except StoreError as error:
-                log.warning("cannot read who may do what: %s; trying again", error)
-                await asyncio.sleep(_PAUSE)
+        prefixes = (keys.BINDINGS, keys.TOKENS, keys.PIPELINES)
+        await keep_current(feed, prefixes, "bindings", self._begin, lambda batch: self._follow(batch.changes))
+
+    async def _begin(self) -> None:
+        self.revision = 0  # a store that was restored counts from an earlier one
+        heads, _ = await read_all(self._store, keys.PIPELINES, _Labelled)
+        self._labels = {name: head.labels for name, head in heads.items()}
+        await self.load()
+        self.loaded.set()
 
     async def _follow(self, changes: Iterable[Change]) -> None:
         again = False
@@ -150,16 +143,3 @@ class AccessBook:
                 self._gone[name] = self._labels.pop(name)
         if again:
             await self.load()
-
-    async def _read(self, prefix: str, kind: type[T]) -> tuple[dict[str, T], int]:
-        found: dict[str, T] = {}
-        revision = 0
-        async for page in self._store.scan(prefix):
-            revision = page.revision
-            for item in page.items:
-                name = item.key.removeprefix(prefix)
-                try:
-                    found[name] = decode(item.value, kind)
-                except msgspec.DecodeError as error:
-                    log.error("%s cannot be read, and gives nothing: %s", item.key, error)
-        return found, revision

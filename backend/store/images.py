@@ -9,14 +9,11 @@ import asyncio
 import logging
 from collections.abc import Iterator, Mapping
 
-import msgspec
-
-from backend.errors import StoreError
 from backend.spec.images import IMAGES, Image
 from backend.store import keys
+from backend.store.at_hand import keep_current, read_all
 from backend.store.base import Store
-from backend.store.codec import decode
-from backend.store.feed import Feed, Lost
+from backend.store.feed import Feed
 from backend.store.records import RegisteredImage
 
 log = logging.getLogger(__name__)
@@ -49,16 +46,7 @@ class Images(Mapping[str, Image]):
 
     async def load(self) -> None:
         """Read all that are registered now. Raises StoreError."""
-        found: dict[str, RegisteredImage] = {}
-        revision = 0
-        async for page in self._store.scan(keys.IMAGES):
-            revision = page.revision
-            for item in page.items:
-                name = item.key.removeprefix(keys.IMAGES)
-                try:
-                    found[name] = decode(item.value, RegisteredImage)
-                except msgspec.DecodeError as error:
-                    log.error("image %s cannot be read: %s", name, error)
+        found, revision = await read_all(self._store, keys.IMAGES, RegisteredImage)
         if revision >= self.revision:
             self.revision = revision
             self._registered = found
@@ -67,15 +55,8 @@ class Images(Mapping[str, Image]):
 
     async def run(self, feed: Feed) -> None:
         """Keep to what is registered, for ever."""
-        while True:
-            try:
-                with feed.subscribe(keys.IMAGES) as changes:
-                    self.revision = 0  # a store that was restored counts from an earlier one
-                    await self.load()
-                    async for _ in changes:
-                        await self.load()
-            except Lost:
-                log.info("images are listed again")
-            except StoreError as error:
-                log.warning("cannot read the registered images: %s; trying again", error)
-                await asyncio.sleep(_PAUSE)
+        await keep_current(feed, (keys.IMAGES,), "registered images", self._begin, lambda _: self.load())
+
+    async def _begin(self) -> None:
+        self.revision = 0  # a store that was restored counts from an earlier one
+        await self.load()

@@ -7,16 +7,16 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-import msgspec
 from msgspec import Struct
 
 from backend.accounts.grant import SecretRef
 from backend.accounts.masking import Masker
-from backend.errors import StoreError, VaultError
+from backend.errors import VaultError
 from backend.store import keys
+from backend.store.at_hand import keep_current, read_all
 from backend.store.base import Store
 from backend.store.codec import decode
-from backend.store.feed import Feed, Lost
+from backend.store.feed import Feed
 from backend.vault import Keyring, Sealed, unseal
 
 log = logging.getLogger(__name__)
@@ -111,15 +111,7 @@ class Secrets:
 
     async def load(self) -> None:
         """Read all of them. Raises StoreError."""
-        found: dict[str, Secret] = {}
-        revision = 0
-        async for page in self._store.scan(keys.SECRETS):
-            revision = page.revision
-            for item in page.items:
-                try:
-                    found[item.key.removeprefix(keys.SECRETS)] = decode(item.value, Secret)
-                except msgspec.DecodeError as error:
-                    log.error("%s cannot be read: %s", item.key, error)
+        found, revision = await read_all(self._store, keys.SECRETS, Secret)
         if revision >= self._revision:
             self._revision = revision
             self._all = found
@@ -127,15 +119,8 @@ class Secrets:
 
     async def run(self, feed: Feed) -> None:
         """Keep to what the store has, for ever."""
-        while True:
-            try:
-                with feed.subscribe(keys.SECRETS) as changes:
-                    self._revision = 0  # a store that was restored counts from an earlier one
-                    await self.load()
-                    async for _ in changes:
-                        await self.load()
-            except Lost:
-                log.info("secrets are listed again")
-            except StoreError as error:
-                log.warning("cannot read the secrets: %s; trying again", error)
-                await asyncio.sleep(_PAUSE)
+        await keep_current(feed, (keys.SECRETS,), "secrets", self._begin, lambda _: self.load())
+
+    async def _begin(self) -> None:
+        self._revision = 0  # a store that was restored counts from an earlier one
+        await self.load()

@@ -17,6 +17,7 @@ from khantui.errors import Failure, Misuse
 from khantui.render.access import binding_columns, explain_lines, token_columns, where
 from khantui.render.table import Column
 from khantui.render.text import visible
+from khantui.screens import acts
 from khantui.screens.ask import Confirm
 from khantui.screens.host import Host, title
 from khantui.screens.listing import Listing
@@ -180,9 +181,8 @@ class Tokens(Listing[TokenView]):
         if not names:
             return
         what = f"the token {names[0]}" if len(names) == 1 else f"{len(names)} tokens"
-        if await self.host.push_screen_wait(Confirm(f"Revoke {what}?", "\n".join(names[:10]), yes="revoke")):
-            for name in names:
-                await self.host.done(lambda c, n=name: c.revoke_token(n))  # type: ignore[misc]
+        gone = await acts.delete_each(self.host, "revoke", what, "", names, lambda c, name: c.revoke_token(name))
+        if gone is not None:
             self.table.clear_marks()
             self.look()
 

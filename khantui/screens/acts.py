@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
@@ -136,15 +136,23 @@ async def describe_schedule(host: Host, schedule: ScheduleView) -> None:
         host.push_screen(TextPage(f"schedule {schedule.name}", lines))
 
 
+async def delete_each(
+    host: Host, verb: str, what: str, lost: str, names: Sequence[str], delete: Callable[[Client, str], None]
+) -> list[str] | None:
+    """`verb` (delete, remove, …) things, after a question that says what is lost: those that are gone; None: no."""
+    details = "\n".join(filter(None, (lost, *names[:10])))
+    if not await host.push_screen_wait(Confirm(f"{verb.capitalize()} {what}?", details, yes=verb)):
+        return None
+    return [name for name in names if await host.done(lambda c, n=name: delete(c, n))]  # type: ignore[misc]
+
+
 async def delete_schedules(host: Host, names: Sequence[str]) -> bool:
     """Delete schedules, after a question. Whether anything was deleted."""
     if not names:
         return False
     what = "the schedule " * (len(names) == 1) + _some(names)
-    details = "runs that they have started go on\n" + "\n".join(names[:10])
-    if not await host.push_screen_wait(Confirm(f"Delete {what}?", details, yes="delete")):
-        return False
-    gone = [name for name in names if await host.done(lambda c, n=name: c.delete_schedule(n))]  # type: ignore[misc]
+    lost = "runs that they have started go on"
+    gone = await delete_each(host, "delete", what, lost, names, lambda c, name: c.delete_schedule(name))
     if gone:
         host.notify(f"{_some(gone)} {'is' if len(gone) == 1 else 'are'} deleted", markup=False)
     return bool(gone)

@@ -18,7 +18,7 @@ from khantui.render.channels import answer_lines, channel_lines
 from khantui.render.rows import channel_columns
 from khantui.render.table import Column
 from khantui.render.text import visible
-from khantui.screens.ask import Confirm
+from khantui.screens import acts
 from khantui.screens.form import Form
 from khantui.screens.host import Host, title
 from khantui.screens.listing import Listing
@@ -116,10 +116,9 @@ class Channels(Listing[ChannelView]):
         if not names:
             return
         what = f"the channel {names[0]}" if len(names) == 1 else f"{len(names)} channels"
-        lost = "what is not told yet is told no more\n" + "\n".join(names[:10])
-        if await self.host.push_screen_wait(Confirm(f"Remove {what}?", lost, yes="remove")):
-            for name in names:
-                await self.host.done(lambda c, n=name: c.delete_channel(n))  # type: ignore[misc]
+        lost = "what is not told yet is told no more"
+        gone = await acts.delete_each(self.host, "remove", what, lost, names, lambda c, name: c.delete_channel(name))
+        if gone is not None:
             self.table.clear_marks()
             self.look()
 

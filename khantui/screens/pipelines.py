@@ -14,7 +14,6 @@ from khantui.render.live import live_pipeline_columns
 from khantui.render.table import Column
 from khantui.render.text import visible
 from khantui.screens import acts
-from khantui.screens.ask import Confirm
 from khantui.screens.listing import Listing
 from khantui.state.rows import ListRows
 
@@ -117,10 +116,9 @@ class Pipelines(Listing[PipelineView]):
         if not names:
             return
         what = f"the pipeline {names[0]}" if len(names) == 1 else f"{len(names)} pipelines"
-        lost = "their documents and versions go; runs and logs stay\n" + "\n".join(names[:10])
-        if await self.app.push_screen_wait(Confirm(f"Delete {what}?", lost, yes="delete")):
-            for name in names:
-                await self.host.ask(lambda c, n=name: c.delete_pipeline(n))  # type: ignore[misc]
+        lost = "their documents and versions go; runs and logs stay"
+        gone = await acts.delete_each(self.host, "delete", what, lost, names, lambda c, name: c.delete_pipeline(name))
+        if gone is not None:
             self.table.clear_marks()
 
 
