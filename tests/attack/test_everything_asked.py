@@ -33,7 +33,6 @@ def few(examples: int) -> settings:
     """So many requests of each operation, the same ones at each run of few."""
     return settings(
         max_examples=examples,
-        deadline=None,
         derandomize=examples < 10,
         database=None,
         phases=[Phase.explicit, Phase.generate],

@@ -167,7 +167,7 @@ def test_a_document_with_an_error_is_told() -> None:
     assert "the pipeline x has an error" in said("API_TOKEN=ghp_0123456789012345678901234567890123456789\n@daily x\n")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=4), st.booleans())
 def test_whatever_commands_there_are_names_are_good_and_documents_are_read(commands: list[str], system: bool) -> None:
     found = imported("\n".join(f"@daily {c}" for c in commands), system=system)

@@ -191,7 +191,7 @@ LINES = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(LINES, max_size=12), st.booleans())
 def test_whatever_is_in_it_each_line_is_imported_or_told(lines: list[str], system: bool) -> None:
     text = "\n".join(lines)

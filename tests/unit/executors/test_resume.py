@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
@@ -84,7 +84,6 @@ FORWARD = st.sampled_from([0, 0, 1, 1000, SECOND // 3, SECOND, 5 * SECOND, 100 *
 cuts = st.lists(st.tuples(st.integers(0, 2000), st.integers(1, 60), st.booleans()), max_size=8)
 
 
-@settings(deadline=None)
 @given(files(FORWARD), cuts)
 def test_wherever_answers_break_off_and_copiers_crash_every_byte_comes_once(
     entries: list[Entry], cuts: list[tuple[int, int, bool]]
@@ -101,7 +100,6 @@ def test_wherever_answers_break_off_and_copiers_crash_every_byte_comes_once(
     assert not again.seeking or not entries
 
 
-@settings(deadline=None)
 @given(files(FORWARD), st.data())
 def test_a_file_that_grows_while_it_is_copied(entries: list[Entry], data: st.DataObject) -> None:
     copier, there = Copier(), 0
@@ -113,7 +111,6 @@ def test_a_file_that_grows_while_it_is_copied(entries: list[Entry], data: st.Dat
     assert copier.log == written(entries)
 
 
-@settings(deadline=None)
 @given(files(st.sampled_from([0, 1, SECOND, 10 * SECOND, -100 * SECOND, -3 * SECOND])), cuts)
 def test_clocks_that_are_set_back_lose_nothing(entries: list[Entry], cuts: list[tuple[int, int, bool]]) -> None:
     # without ties and pieces, and in one go until the clock stays: what happens to it unseen cannot be told
@@ -205,7 +202,6 @@ def test_stamps(stamp: bytes, expected: int | None) -> None:
 positions = st.builds(Position, st.integers(0, 3), st.booleans(), *[st.integers(-1, 1 << 62)] * 7)
 
 
-@settings(deadline=None)
 @given(positions, positions, st.integers(0, SLOT))
 def test_of_two_slots_the_newest_that_is_whole_counts(old: Position, new: Position, torn: int) -> None:
     assert unpack(pack(old, 7) + pack(new, 8)) == (new, 8)

@@ -115,7 +115,7 @@ async def test_a_line_of_megabytes_is_cut_and_the_next_is_found(logs: Logs, arch
         assert len(long.text) < 1 << 20
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(st.lists(st.binary(max_size=40), max_size=60), st.integers(1, 60), st.integers(0, 60))
 def test_any_bytes_are_read_as_they_were_written(tmp_path_factory: pytest.TempPathFactory, parts: list[bytes],
                                                  start: int, count: int) -> None:  # fmt: skip

@@ -59,7 +59,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(STEPS, st.integers(1, 40), st.integers(0, 40), st.sets(st.integers(0, 11)), st.integers(1, 5))
 def test_lines_come_in_the_order_of_time_and_keep_their_numbers(
     tmp_path_factory: pytest.TempPathFactory, steps: list[list[tuple[int, int]]], start: int, count: int,

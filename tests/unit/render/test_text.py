@@ -37,7 +37,7 @@ def test_each_sign_stands_for_itself(text: str, shown: str) -> None:
 LATER = re.compile("[\u2630-\u2637\u268a-\u268f\u4dc0-\u4dff\U0001d300-\U0001d376]")
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(st.text(max_size=60).map(lambda text: LATER.sub("", text)))
 def test_any_text_is_as_wide_as_it_is_measured(text: str) -> None:
     for shown in (visible(text), plain(text).expandtabs(8), styled(text).plain):

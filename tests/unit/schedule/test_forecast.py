@@ -174,7 +174,7 @@ STARTS = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(STARTS, max_size=40), st.sampled_from([1, 15, 60]))
 def test_sums_hold_whatever_starts(starts: list[Start], minutes: int) -> None:
     found = summed(starts, MIDNIGHT, DAY, minutes * MINUTE)
@@ -205,7 +205,7 @@ def test_schedules_that_are_alike_are_counted_each() -> None:
 ZONES = ("UTC", "Europe/Berlin", "America/Santiago", "Australia/Lord_Howe", "Africa/Cairo", "Pacific/Apia")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     expressions=st.lists(
         st.sampled_from(

@@ -246,7 +246,7 @@ schedules = st.builds(
 spans = st.lists(st.sampled_from([1, 30, 59, 60, 61, 599, 3600, 7000, 86_400, 172_800]), min_size=1, max_size=40)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(schedules, spans, st.integers(0, 27))
 def test_wherever_one_looks_a_tick_is_due_once_and_as_it_is_judged(
     schedule: Schedule, gaps: list[int], day: int
@@ -275,7 +275,7 @@ def test_wherever_one_looks_a_tick_is_due_once_and_as_it_is_judged(
         assert made == [t for t in ticks if t + delay(schedule, t) <= now]
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(schedules, st.integers(0, 60 * 24 * 400))
 def test_moments_increase_and_each_is_the_next_of_the_one_before(schedule: Schedule, begin: int) -> None:
     after = MIDNIGHT + timedelta(minutes=begin)

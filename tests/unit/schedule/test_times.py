@@ -92,7 +92,7 @@ fields = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(fields, st.datetimes(datetime(2024, 1, 1), datetime(2030, 1, 1)))
 def test_it_agrees_with_croniter_where_clocks_do_not_change(parts: tuple[str, ...], begin: datetime) -> None:
     if parts[2] not in ("*", "?") and parts[4] != "*":
@@ -108,7 +108,7 @@ def test_it_agrees_with_croniter_where_clocks_do_not_change(parts: tuple[str, ..
             assert other.get_next(datetime) > until
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(
     st.lists(fields.map(" ".join), min_size=1, max_size=3),
     st.sampled_from(["UTC", "Europe/Berlin", "America/Santiago", "Asia/Kathmandu", "Australia/Lord_Howe"]),

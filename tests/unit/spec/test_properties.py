@@ -18,7 +18,7 @@ from backend.spec.lint import Report, lint
 from backend.spec.model import Pipeline
 from tests.unit.spec.documents import text
 
-TRIED = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+TRIED = settings(max_examples=150, derandomize=True, suppress_health_check=list(HealthCheck))
 
 names = st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True)
 durations = st.sampled_from(["1s", "90s", "20m", "1h30m", "2d", "0s", "soon", 5])
