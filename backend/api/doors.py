@@ -6,10 +6,8 @@ import os
 import socket
 import ssl
 import struct
-import tempfile
 from collections.abc import Sequence
 from enum import StrEnum
-from hashlib import sha256
 from pathlib import Path
 
 from msgspec import Struct
@@ -17,8 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from backend.errors import KhanError
 from backend.listening import Listening
+from backend.short_path import within_reach
 
-LONGEST = 100  # bytes of a socket's path; Linux takes 107
 SCOPE = "khantui.way"  # where a request's scope says it
 PEER = "khantui.peer"  # and there which user has connected to the unix socket: the uid
 
@@ -128,7 +126,7 @@ def _unix(path: Path, mode: int) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX)
     mask = os.umask(0o777 & ~mode)
     try:
-        short = _short(path)
+        short = within_reach(path.parent, path.name) / path.name
         if _answers(short):
             raise KhanError(f"another daemon serves on {path}", hint="give this one a socket of its own: --socket PATH")
         path.unlink(missing_ok=True)
@@ -154,18 +152,6 @@ def _answers(path: Path) -> bool:
         except OSError:
             return False
     return True
-
-
-def _short(path: Path) -> Path:
-    """The same path, short enough for a socket: through a link to its folder, if need be."""
-    if len(os.fsencode(path)) <= LONGEST:
-        return path
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-    link = runtime / f"khantui-{os.getuid()}-{sha256(os.fsencode(path.parent)).hexdigest()[:12]}"
-    if not link.is_symlink() or link.readlink() != path.parent:
-        link.unlink(missing_ok=True)
-        link.symlink_to(path.parent)
-    return link / path.name
 
 
 def _tcp(way: Way, host: str, port: int, context: ssl.SSLContext | None = None) -> Door:

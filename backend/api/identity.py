@@ -13,6 +13,8 @@ import hashlib
 import hmac
 import os
 import pwd
+import socket
+import struct
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,6 +36,7 @@ ASSERTION = "x-goog-iap-jwt-assertion"
 _PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via", ASSERTION)
 SHORTEST = 16  # bytes of a token
 PREFIX = "khan_"  # of the text of API tokens
+_ESTABLISHED = "01"  # the state of a connection that both ends hold, in the kernel's table
 
 
 class Identity(Struct, frozen=True):
@@ -115,14 +118,14 @@ class Login:
                     f"this comes through a proxy ({found[0]}): who is behind it would have the rights of its user",
                     hint="have the proxy ask --listen: docs/access.md",
                 )
-            uid = _owner_of(request.client.port, request.scope.get("server"))
+            uid = owner_of((request.client.host, request.client.port), request.scope["server"])
         else:
             raise NotAuthenticated(
                 "the token is missing or wrong",
                 hint="set KHANTUI_TOKEN or KHANTUI_TOKEN_FILE; or khantui context set NAME --token-command",
             )
         if not isinstance(uid, int):
-            raise NotAllowed("it is not known which user asks")
+            raise NotAllowed("it is not known which user asks", hint="keep the connection open until it is answered")
         return local(uid)
 
     async def _by_token(self, request: Request, proxied: Principal | None) -> Principal | None:
@@ -196,20 +199,28 @@ def _keep_sites_out(request: Request) -> None:
         raise NotAllowed(f"requests for {host or 'no host'} from {origin or 'elsewhere'} are not answered here")
 
 
-def _owner_of(port: int, server: tuple[str, int | None] | None) -> int | None:
-    """The user at the other end of a loopback connection: who owns the socket bound to `port`."""
-    wanted = f":{port:04X}"
-    ours = f":{server[1]:04X}" if server and server[1] else ""
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+def owner_of(client: tuple[str, int], server: tuple[str, int]) -> int | None:
+    """The user at the other end of a loopback connection, by the kernel's table of sockets; None where it cannot tell.
+
+    The kernel says root of a socket that nobody holds any more: whoever asks and hangs up at once is nobody.
+    """
+    for table, mapped in (("/proc/net/tcp", False), ("/proc/net/tcp6", True)):
+        ends = [_as_listed(client, mapped), _as_listed(server, mapped), _ESTABLISHED]
         try:
             lines = Path(table).read_text().splitlines()[1:]
         except OSError:
             continue
         for line in lines:
             fields = line.split()
-            if fields[1].endswith(wanted) and fields[2].endswith(ours):
-                return int(fields[7])
+            if fields[1:4] == ends:
+                return int(fields[7]) if fields[9] != "0" else None
     return None
+
+
+def _as_listed(end: tuple[str, int], mapped: bool) -> str:
+    """An IPv4 address and a port as the kernel's tables have them: words in the machine's order, in hex."""
+    address = b"\0" * 10 * mapped + b"\xff" * 2 * mapped + socket.inet_aton(end[0])
+    return "".join(f"{word:08X}" for (word,) in struct.iter_unpack("=I", address)) + f":{end[1]:04X}"
 
 
 def local(uid: int) -> Principal:

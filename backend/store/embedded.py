@@ -19,14 +19,13 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 
 from backend.clock import SystemClock
 from backend.errors import StoreError, StoreUnavailable
 from backend.room import full
+from backend.short_path import within_reach
 from backend.store import bound
 from backend.store.etcd import EtcdStore
 from backend.store.server_binary import EtcdBinary
@@ -36,7 +35,6 @@ log = logging.getLogger(__name__)
 
 RESTORED = "data.restored"  # what a restore has made, until it takes the place of `data`
 CLIENT, PEER, HIDDEN = "c.sock:0", "p.sock:0", "h.sock:0"
-LONGEST = 100  # bytes of a socket's path; Linux takes 107
 LARGEST_LOG = 8 << 20
 QUOTA = 4 << 30
 SOON = 1.0  # seconds until it is tried again to start one
@@ -65,7 +63,7 @@ class EmbeddedEtcd:
     @property
     def target(self) -> str:
         """Where clients find it."""
-        return f"unix:{self._short() / CLIENT}"
+        return f"unix:{within_reach(self._folder, CLIENT) / CLIENT}"
 
     async def start(self) -> None:
         """Start it and keep it running. Returns at once; a client waits for it by its first call. Raises StoreError."""
@@ -114,7 +112,7 @@ class EmbeddedEtcd:
                 await process.wait()
         if self._lock >= 0:
             (self._folder / "pid").unlink(missing_ok=True)
-            if (link := self._short()) != self._folder:
+            if (link := within_reach(self._folder, CLIENT)) != self._folder:
                 link.unlink()
             self._release_lock()
 
@@ -201,7 +199,7 @@ class EmbeddedEtcd:
         """What etcd answers over HTTP on one of its sockets; nothing if it does not."""
         try:
             async with asyncio.timeout(2):
-                reader, writer = await asyncio.open_unix_connection(str(self._short() / name))
+                reader, writer = await asyncio.open_unix_connection(str(within_reach(self._folder, CLIENT) / name))
                 try:
                     writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
                     return await reader.read()
@@ -276,17 +274,6 @@ class EmbeddedEtcd:
             finally:
                 asyncio.get_running_loop().remove_reader(pidfd)
                 os.close(pidfd)
-
-    def _short(self) -> Path:
-        """The folder, by a path that is short enough for a socket."""
-        if len(os.fsencode(self._folder / CLIENT)) <= LONGEST:
-            return self._folder
-        runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-        link = runtime / f"khantui-{os.getuid()}-{sha256(os.fsencode(self._folder)).hexdigest()[:12]}"
-        if not link.is_symlink() or link.readlink() != self._folder:
-            link.unlink(missing_ok=True)
-            link.symlink_to(self._folder)
-        return link
 
     def _last_words(self) -> str:
         """The last line of its log, as a person would say it."""
