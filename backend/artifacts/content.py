@@ -14,6 +14,7 @@ from backend.errors import ArtifactError
 from backend.run.state import ArtifactRecord
 
 SMALL = 256 << 10  # bytes that are hashed at once, without a thread
+_MOST_LINKS = 40  # on the way to one file, as the kernel has it
 
 FILE, EXECUTABLE, LINK, FOLDER = "-", "x", "l", "d"  # what a member is
 
@@ -122,13 +123,39 @@ def _raise(error: OSError) -> None:
 def _inside(link: Path, root: Path) -> str:
     """Where a link leads, if that is inside of `root`."""
     target = str(link.readlink())
-    leads = Path(os.path.normpath(link.parent / target))
-    if target.startswith("/") or not leads.is_relative_to(root):
+    if not _stays(link.parent, target, root):
         raise ArtifactError(
             f"{link.relative_to(root).as_posix()!r} is a link to {target!r}, outside of the artifact",
             hint="copy what it leads to",
         )
     return target
+
+
+def _stays(here: Path, target: str, root: Path) -> bool:
+    """Whether a link in `here` stays within `root` at every step, as the kernel takes them.
+
+    To join the two and to drop what `..` undoes would not tell: `up/..` is not `.` where `up` is a link itself.
+    """
+    pending = [target]
+    links = 0
+    while pending:
+        part, _, rest = pending.pop().partition("/")
+        if rest:
+            pending.append(rest)
+        if part == "..":
+            if here == root:
+                return False
+            here = here.parent
+        elif part not in ("", "."):
+            there = here / part
+            if os.path.islink(there):  # noqa: PTH114  Path.is_symlink raises for names that no file can have
+                links += 1
+                pending.append(leads := str(there.readlink()))
+                if leads.startswith("/") or links > _MOST_LINKS:
+                    return False
+            else:
+                here = there
+    return not target.startswith("/")
 
 
 def digest_of(path: Path) -> str:

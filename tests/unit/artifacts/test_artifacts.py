@@ -6,13 +6,16 @@ import asyncio
 import errno
 import os
 import tarfile
+import tempfile
 from io import BytesIO
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from backend.artifacts import CodeStore, FolderStore, copy
-from backend.artifacts.content import describe, remove
+from backend.artifacts.content import LINK, describe, remove, survey
 from backend.errors import ArtifactError, InvalidRequest, NotFound
 from backend.layout import Layout
 from backend.run.state import ArtifactRecord
@@ -103,6 +106,50 @@ async def test_what_cannot_be_passed_on_is_refused(layout: Layout, kind: str, wo
             (path / "l").symlink_to("/etc/passwd" if kind == "absolute" else "../../../secret")
     with pytest.raises(ArtifactError, match=words):
         await publish(layout)
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(
+    ("links", "fine"),
+    [
+        ({"d/e/up": "../..", "x": "d/e/up/../secret"}, False),  # seen as text it is d/e/secret
+        ({"d/e/up": "../..", "x": "d/e/up/d/a"}, True),
+        ({"x": "d/../../out/a"}, False),  # out, and in again by the folder's name of the moment
+        ({"x": "y", "y": "x"}, False),
+        ({"x": "d/./e/..//a"}, True),
+        ({"x": "n" * 300}, True),  # leads nowhere, and nowhere else
+    ],
+)
+async def test_a_link_leads_out_if_any_of_its_steps_does(layout: Layout, links: dict[str, str], fine: bool) -> None:
+    root = written(layout, {"d/a": "1", "d/e/b": "2"})
+    for path, target in links.items():
+        (root / path).symlink_to(target)
+    if fine:
+        assert (await FolderStore(layout).publish(RUN, "s", 1, ["out"]))["out"].files == 2
+    else:
+        with pytest.raises(ArtifactError, match="outside of the artifact"):
+            await publish(layout)
+
+
+_STEPS = st.lists(st.sampled_from(["..", "..", ".", "", "a", "b", "l0", "l1", "l2", "l3"]), min_size=1, max_size=7)
+
+
+@pytest.mark.attack
+@given(st.lists(st.tuples(st.sampled_from(["", "a", "a/b"]), _STEPS), min_size=1, max_size=4))
+@settings(max_examples=300)
+def test_the_kernel_follows_no_link_of_an_artifact_out_of_it(links: list[tuple[str, list[str]]]) -> None:
+    with tempfile.TemporaryDirectory() as above:
+        root = Path(above).resolve() / "out"
+        (root / "a/b").mkdir(parents=True)
+        for number, (folder, steps) in enumerate(links):
+            (root / folder / f"l{number}").symlink_to("/".join(steps).lstrip("/") or ".")
+        try:
+            found = list(survey(root))
+        except ArtifactError:
+            return
+        for member in found:
+            if member.kind == LINK:
+                assert (root / member.path).resolve().is_relative_to(root)
 
 
 async def test_links_inside_of_a_folder_are_passed_on(layout: Layout) -> None:
