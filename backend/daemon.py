@@ -60,6 +60,7 @@ from backend.store.etcd import EtcdStore
 from backend.store.feed import Feed
 from backend.store.images import Images
 from backend.store.records import instance
+from backend.store.roster import Roster
 from backend.store.secrets import Secrets
 from backend.store.server_binary import provide
 from backend.store.standing import Standing
@@ -254,6 +255,7 @@ class Daemon:
         self._store = store
         self._feed = Feed(store)
         self._tally = Tally(store, self._feed)
+        self._roster = Roster(store, self._feed)
         self._standing = Standing(store, None if config.etcd.endpoints else layout.etcd)
         self._catalogue = Catalogue(store)
         self._access = AccessBook(store, self._admins())
@@ -315,6 +317,8 @@ class Daemon:
             await self._access.loaded.wait()
             tasks.create_task(self._secrets.run(self._feed))
             await self._secrets.loaded.wait()
+            if self._config.role is not Role.CONTROLLER:
+                tasks.create_task(self._roster.run())
             if self._config.role is not Role.API:
                 tasks.create_task(self._leader.run(self._control))
             tasks.create_task(self._serve())
@@ -373,6 +377,7 @@ class Daemon:
             store=self._store,
             feed=self._feed,
             tally=self._tally,
+            roster=self._roster,
             catalogue=self._catalogue,
             logs=self._logs,
             artifacts=self._artifacts,

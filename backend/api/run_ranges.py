@@ -41,7 +41,7 @@ class Range:
         self._begin = prefix + edge(bounds.newest) if bounds.newest else prefix
         self._end = f"{prefix}{edge(bounds.oldest)}." if bounds.oldest else keys.after(prefix)
         self.values = values
-        self._long = long
+        self.long = long
         self._stretch = FIRST
         self._now = bounds.newest or now
 
@@ -69,7 +69,7 @@ class Range:
         while number > 0:
             start = f"{self._prefix}{last}\0" if last else self._begin
             end = self._stretched(start)
-            counting = self._long and number > MOST_AT_ONCE and self._stretch > SHORTEST
+            counting = self.long and number > MOST_AT_ONCE and self._stretch > SHORTEST
             page = await store.page(
                 start,
                 end,
@@ -95,7 +95,7 @@ class Range:
 
     def _stretched(self, start: str) -> str:
         """Up to which key the next stretch goes."""
-        if not self._long:
+        if not self.long:
             return self._end
         mirrored = start[len(self._prefix) :]
         try:

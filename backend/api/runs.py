@@ -14,12 +14,13 @@ from backend.api.accounts import may_use, with_secrets
 from backend.api.call import Call, answer
 from backend.api.operations import PAGING, operation
 from backend.api.run_ranges import Bounds, Range, in_order, mirrored_of
+from backend.api.run_search import only_late, search_of
 from backend.api.views import run_view, stage_views
 from backend.api.wire import Page, RetryRun, RunView, StageView, StartRun
 from backend.errors import Conflict, InvalidRequest, NotFound
 from backend.run.again import again
 from backend.run.create import logical_time, new_run
-from backend.run.ids import is_id, is_short, new_id
+from backend.run.ids import edge, is_id, is_short, new_id
 from backend.run.state import Run, RunState, StageRecord, StageState, Trigger
 from backend.spec.interpolate import Context, InterpolationError, resolve
 from backend.spec.quantity import duration
@@ -28,6 +29,7 @@ from backend.store.base import Condition, KeyValue, Put, Store
 from backend.store.catalogue import Loaded
 from backend.store.codec import decode, encode
 from backend.store.records import LATE, Command, PipelineHead, create_run
+from backend.store.roster import Search
 from backend.store.tally import LONG
 
 MOST_LOOKED_AT = 20_000  # runs that one request may look through
@@ -265,8 +267,10 @@ class Selection:
         tests: list[filter.Test],
         labels: dict[str, Any],
         seen: Callable[[str], bool] | None,
+        search: Search,
     ) -> None:
         self.prefixes = prefixes
+        self.search = search  # what the roster is asked for
         self.states = states
         self.tests = tests
         self.labels = labels  # pipeline -> labels, where they are asked for
@@ -297,14 +301,17 @@ class Selection:
                 labels |= {h.name: h.labels for h in (decode(kv.value, PipelineHead) for kv in page.items)}
         seen = None if call.sees_all or (pipeline and call.sees(pipeline)) else call.sees
         conditions = [filter.Test(f, "=", v) for f, v in (("backfill", backfill), ("pipeline", pipeline)) if v]
+        wanted = [filter.Test("state", "=", ",".join(sorted(states)))] if states else []
+        search = search_of([*rest, *conditions, *wanted], labels, seen)
         indexes: list[tuple[str, ...]] = [(keys.by_backfill(backfill),)] if backfill else []
         indexes += [(keys.by_pipeline(pipeline),)] if pipeline else []
         indexes += [tuple(keys.by_state(state) for state in sorted(states))] if states else []
         if not indexes:
-            return cls((keys.RUNS,), frozenset(), rest, labels, seen)
+            return cls((keys.RUNS,), frozenset(), rest, labels, seen, search)
         if len(indexes) == 1 and not any(test.field == "age" for test in rest):
-            return cls(indexes[0], frozenset(), rest, labels, seen)
-        return cls(await _shortest(call, indexes), frozenset(states), [*rest, *conditions], labels, seen)
+            return cls(indexes[0], frozenset(), rest, labels, seen, search)
+        shortest = await _shortest(call, indexes)
+        return cls(shortest, frozenset(states), [*rest, *conditions], labels, seen, search)
 
     async def ranges(self, call: Call) -> list[Range]:
         """The ranges of keys; those that the ages asked for leave out are left out."""
@@ -372,6 +379,37 @@ def _bounds(tests: list[filter.Test], now: datetime) -> Bounds:
 
 async def _walk(call: Call, selection: Selection, last: str, revision: int) -> AsyncIterator[_Found]:
     """Runs behind the one whose mirrored id is `last`, newest first."""
+    if selection.exact or selection.search.every or not (known := await call.services.roster.current()):
+        through = _through(call, selection, last, revision)
+    else:
+        through = _named(call, selection, last, known)
+    async for found in through:
+        yield found
+
+
+async def _named(call: Call, selection: Selection, last: str, known: int) -> AsyncIterator[_Found]:
+    """Those that the roster names, of which all was known at the revision `known`."""
+    store, roster, size = call.services.store, call.services.roster, min(call.limit + 1, 100)
+    bounds = _bounds(selection.tests, call.services.clock.now())
+    newest = edge(bounds.newest) if bounds.newest else ""
+    oldest = f"{edge(bounds.oldest)}." if bounds.oldest else ""
+    stretches = [(selection.search, max(last, newest), oldest)]
+    if oldest:  # of what is older, only runs that were made late can be young
+        stretches.append((only_late(selection.search), max(last, oldest), ""))
+    for search, start, end in stretches:
+        last = max(last, start)
+        while roster.complete and (names := roster.find(search, last, end, size)):
+            for name, kv in zip(names, await store.get_many([keys.RUNS + n for n in names]), strict=True):
+                if kv is not None:
+                    yield _Found(name, kv, known)
+            last, size = names[-1], 100
+    if roster.floor or not roster.complete:  # not, or no longer: the rest is looked through
+        async for found in _through(call, selection, max(last, roster.floor), 0):
+            yield found
+
+
+async def _through(call: Call, selection: Selection, last: str, revision: int) -> AsyncIterator[_Found]:
+    """Those that come up as ranges of the store are looked through."""
     store, size = call.services.store, max(call.limit, 50)
     ranges = await selection.ranges(call)
     direct = len(ranges) == 1 and ranges[0].values
@@ -408,8 +446,7 @@ async def _page(call: Call, selection: Selection) -> Page:
     if skip := call.number("skip", 0, most=MOST_SKIPPED):
         if not selection.exact or len(selection.prefixes) > 1:
             raise InvalidRequest("skip is not for runs under conditions", hint="follow the cursor of the page before")
-        skipped = await _range(call, selection.prefixes[0], Bounds())
-        start, revision = await skipped.skip(call.services.store, start, skip)
+        start, revision = await _skip(call, selection, start, skip)
     async for mirrored, kv, at_revision in _walk(call, selection, start, revision):
         revision = at_revision
         if len(items) >= call.limit or looked >= MOST_LOOKED_AT:
@@ -426,6 +463,16 @@ async def _page(call: Call, selection: Selection) -> Page:
         if more:
             known = sum([await call.services.tally.count(prefix) for prefix in selection.prefixes])
     return Page(items, following, known, revision or call.services.feed.revision)
+
+
+async def _skip(call: Call, selection: Selection, start: str, number: int) -> tuple[str, int]:
+    """Behind which mirrored id the runs are that follow the next `number`, and the revision to read on at."""
+    roster, through = call.services.roster, await _range(call, selection.prefixes[0], Bounds())
+    if through.long and not start and await roster.current():
+        start, number = roster.skip(selection.search, number)
+        if not number or not roster.floor:
+            return start, 0
+    return await through.skip(call.services.store, start, number)
 
 
 async def _sorted(call: Call, selection: Selection, sort: str) -> Page:

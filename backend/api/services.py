@@ -22,6 +22,7 @@ from backend.store.base import Store
 from backend.store.catalogue import Catalogue
 from backend.store.feed import Feed
 from backend.store.images import Images
+from backend.store.roster import Roster
 from backend.store.secrets import Secrets
 from backend.store.standing import Standing
 from backend.store.tally import Tally
@@ -47,6 +48,7 @@ class Services:
     store: Store
     feed: Feed
     tally: Tally  # how many runs there are of each kind
+    roster: Roster  # what runs are looked for by
     catalogue: Catalogue
     logs: LogStore
     artifacts: ArtifactStore

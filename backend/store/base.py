@@ -84,6 +84,8 @@ class Health(Struct, frozen=True):
 class Store(Protocol):
     """A key-value store with revisions. Errors are `backend.errors.StoreError`s."""
 
+    written: int  # the revision that this one's newest commit made that wrote a key; 0: none has
+
     async def get(self, key: str) -> KeyValue | None:
         """The key's present value."""
         ...

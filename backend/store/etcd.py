@@ -47,6 +47,7 @@ class EtcdStore:
         """`access`: certificates, user and password; its endpoints are not looked at."""
         self.root = root
         self.endpoints, encrypted = read_endpoints(endpoints)
+        self.written = 0
         self._root = root.encode()
         self.calls = Calls(self.endpoints, timeout=timeout, access=access or EtcdAccess(), encrypted=encrypted)
         self._writers = self._root + f"{SPACE}writers/".encode()
@@ -126,7 +127,10 @@ class EtcdStore:
             start = found.items[-1].key + "\0"
 
     async def commit(self, conditions: list[Condition], changes: list[Put | Delete]) -> int | None:
-        return await self._gathering.make(conditions, changes)
+        revision = await self._gathering.make(conditions, changes)
+        if revision is not None and any(isinstance(change, Put) for change in changes):
+            self.written = revision
+        return revision
 
     async def _make(self, conditions: list[Condition], changes: list[Put | Delete]) -> int | None:
         writes = any(isinstance(c, Put) for c in changes)

@@ -57,6 +57,11 @@ class Subscription:
         self._lost = True
         self._wake.set()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something that the subscriber has not taken yet."""
+        return bool(self._queue) or self._lost
+
     async def next(self) -> Batch:
         """The next batch; waits for it. Raises Lost."""
         while not self._queue:

@@ -29,6 +29,7 @@ class MemoryStore:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
+        self.written = 0
         self._revision = 1
         self._compacted = 0
         self._now: dict[str, KeyValue] = {}
@@ -110,6 +111,8 @@ class MemoryStore:
         if any(isinstance(c, Put) and c.lease and c.lease not in self._leases for c in changes):
             raise LeaseLost("no such lease")
         self._apply(changes)
+        if any(isinstance(change, Put) for change in changes):
+            self.written = self._revision
         return self._revision
 
     def _apply(self, changes: Sequence[Put | Delete]) -> None:

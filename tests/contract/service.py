@@ -28,6 +28,7 @@ from backend.store.access import AccessBook
 from backend.store.catalogue import Catalogue
 from backend.store.feed import Feed
 from backend.store.images import Images
+from backend.store.roster import Roster
 from backend.store.standing import Standing
 from backend.store.tally import Tally
 from tests.scenarios.world import World
@@ -88,11 +89,12 @@ class Service(World):
         access = self.access = AccessBook(self.store)
         self.standing = Standing(self.store)
         clock, feed, images, secrets = self.clock, Feed(self.store), Images(self.store), self.secrets()
-        tally = Tally(self.store, feed)
+        tally, roster = Tally(self.store, feed), Roster(self.store, feed)
         services = self.services = Services(
             store=self.store,
             feed=feed,
             tally=tally,
+            roster=roster,
             catalogue=Catalogue(self.store),
             logs=LogStore(self.layout, clock, masker_of=secrets.masker),
             artifacts=FolderStore(self.layout),
@@ -115,7 +117,7 @@ class Service(World):
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(feed.run())]
             await feed.started.wait()
-            running.append(tasks.create_task(tally.run()))
+            running += [tasks.create_task(tally.run()), tasks.create_task(roster.run())]
             await images.load()
             running.append(tasks.create_task(access.run(feed)))
             await access.loaded.wait()

@@ -109,6 +109,43 @@ async def test_runs_in_several_states_are_one_list_and_only_those_are_read(
     await api.ask("GET", "/runs", state=["failed", "queued"], skip="1", status=400)
 
 
+async def test_a_filter_finds_the_same_by_what_is_kept_in_mind_as_by_the_store(
+    api: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("clean", "learn"):
+        await api.put(name, stages=STAGES)
+    for number in range(24):
+        run = await api.begin(("clean", "learn")[number % 2])
+        kv = await api.store.get(keys.run(run))
+        assert kv is not None
+        before = decode(kv.value, Run)
+        message = f"a: exit {number % 5}" if number % 3 == 0 else ""
+        after = replace(before, message=message, state=RunState.FAILED if message else RunState.SUCCEEDED)
+        await api.store.commit([], change_run(before, after))
+    filters = ["exit", "exit learn", "!exit", "message~exit", "nowhere", "state=failed exit", run[-3:], f"id~{run[:4]}"]
+    for query in [{"filter": each} for each in [*filters, "age<1h exit", "age>1h"]] + [
+        {"filter": "exit", "sort": "pipeline"},
+        {"filter": "exit 4", "pipeline": "learn", "state": "failed"},
+    ]:
+        answers = []
+        for known in (True, False):
+            monkeypatch.setattr(api.services.roster, "current", api.services.roster.current if known else _nothing)
+            found: list[str] = []
+            cursor = ""
+            while cursor is not None:
+                page = (await api.ask("GET", "/runs", limit="3", cursor=cursor, **query)).json()
+                found += [run["id"] for run in page["items"]]
+                cursor = page["cursor"]
+            answers.append(found)
+            monkeypatch.undo()
+        assert answers[0] == answers[1], query
+        assert "exit" not in str(query) or answers[0], query
+
+
+async def _nothing() -> int:
+    return 0
+
+
 @contextlib.asynccontextmanager
 async def events(api: Service, **query: str) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
     async with api.http.stream("GET", "/api/v1/events", params=query) as response:
