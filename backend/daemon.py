@@ -136,10 +136,11 @@ async def _work(config: Config, layout: Layout) -> None:
         archive = open_bucket(config.artifacts, patience=5) if config.artifacts else None
         keyring = Keyring(config.secrets_key or layout.secrets_key, own=config.secrets_key is None)
         secrets = Secrets(store, keyring)
-        logs = LogStore(layout, SystemClock(), archive, secrets.masker)
-        executor = await _executor(config, layout, store, images, logs)
+        clock = SystemClock()
+        logs = LogStore(layout, clock, archive, secrets.masker)
+        executor = await _executor(config, layout, clock, store, images, logs)
         try:
-            await Daemon(config, layout, store, logs, executor, images, secrets, traces).run()
+            await Daemon(config, layout, clock, store, logs, executor, images, secrets, traces).run()
         finally:
             await executor.close()
 
@@ -173,11 +174,13 @@ async def _check_sandbox(config: Config) -> None:
         log.warning("stages run WITHOUT a sandbox: they can do whatever this user can")
 
 
-async def _executor(config: Config, layout: Layout, store: EtcdStore, images: Images, logs: LogStore) -> Executor:
+async def _executor(
+    config: Config, layout: Layout, clock: SystemClock, store: EtcdStore, images: Images, logs: LogStore
+) -> Executor:
     """What runs stages. The client of Kubernetes is loaded only where it is used: it is large."""
     if config.executor == "sandbox":
         limits = read_limits(config.limits)
-        return SandboxExecutor(layout, SystemClock(), sandboxed=config.sandboxed, limits=limits, images=images)
+        return SandboxExecutor(layout, clock, sandboxed=config.sandboxed, limits=limits, images=images)
     if config.role is Role.API:
         return Elsewhere(images)
     from backend.executors.kubernetes import open_executor
@@ -187,7 +190,7 @@ async def _executor(config: Config, layout: Layout, store: EtcdStore, images: Im
         config.artifacts,
         await instance(store),
         layout,
-        SystemClock(),
+        clock,
         lambda key, size, micros: logs.grew(*key, size, micros),
         images,
     )
@@ -239,6 +242,7 @@ class Daemon:
         self,
         config: Config,
         layout: Layout,
+        clock: SystemClock,
         store: EtcdStore,
         logs: LogStore,
         executor: Executor,
@@ -251,7 +255,7 @@ class Daemon:
         self._images = images
         self._layout = layout
         self._executor = executor
-        self._clock = SystemClock()
+        self._clock = clock
         self._store = store
         self._feed = Feed(store)
         self._tally = Tally(store, self._feed)
@@ -282,7 +286,7 @@ class Daemon:
 
     def _measure(self) -> None:
         """What others count is asked for when it is scraped."""
-        metrics, store, feed, logs = self._metrics, self._store, self._feed, self._logs
+        metrics, store, feed, logs, clock = self._metrics, self._store, self._feed, self._logs, self._clock
         store.calls.heard = metrics.etcd
         metrics.count(
             "watch_restarts", "How often the watch had to begin anew: history was lost", lambda: feed.restarts
@@ -290,6 +294,7 @@ class Daemon:
         metrics.count(
             "watch_resumes", "How often the watch went on over a lost connection", lambda: store.calls.resumed
         )
+        metrics.count("clock_jumps", "How often the clock was set, or the machine slept", lambda: clock.jumps)
         metrics.count("log_archived_bytes", "Bytes of logs that were archived", lambda: logs.archived_bytes)
         metrics.show("slots", "Attempts that may run at once", lambda: self._config.slots)
         self._show_load(lambda: (0, 0))
@@ -306,6 +311,7 @@ class Daemon:
     async def run(self) -> None:
         """Serve and, while leading, control; until cancelled, or until one of the tasks fails."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._clock.run())
             tasks.create_task(self._feed.run())
             tasks.create_task(self._standing.run())
             tasks.create_task(self._logs.run())
@@ -383,6 +389,7 @@ class Daemon:
             artifacts=self._artifacts,
             code=self._code,
             clock=self._clock,
+            clock_warning=lambda: self._clock.warning,
             layout=self._layout,
             executor=self._executor.name,
             sandboxed=self._config.executor == "kubernetes" or self._config.sandboxed,

@@ -70,6 +70,7 @@ class Services:
     held_images: Callable[[], Awaitable[Mapping[str, HeldImage]]] = _none_held  # what the cluster's nodes have
     accounts: tuple[str, ...] = ()  # service accounts that pipelines can name
     cluster_requests: Callable[[], Mapping[tuple[str, str], int]] = dict  # by verb and kind, since the start
+    clock_warning: Callable[[], str] = str  # that it was set, and by how much
     metrics: Metrics = field(default_factory=Metrics)
     lease: Lease = field(default_factory=Lease)
     safeguards: Safeguards = field(default_factory=Safeguards)

@@ -34,6 +34,7 @@ async def get_daemon(call: Call) -> Response:
         pid=os.getpid(),
         slots=services.slots,
         store=store,
+        clock=services.clock_warning(),
     )
     return answer(view)
 

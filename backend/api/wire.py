@@ -661,6 +661,7 @@ class DaemonView(Struct, frozen=True):
     pid: int
     slots: int
     store: dict[str, Any]
+    clock: str = ""  # that it was set within a day: "went back by 5:00:00 to …"
 
 
 class RoleView(Struct, frozen=True):

@@ -30,7 +30,7 @@ from backend.store.records import create_run
 from backend.zones import zone_of
 
 log = logging.getLogger(__name__)
-_PAUSE = timedelta(seconds=1)  # after an error of the store
+_PAUSE = 1.0  # seconds after an error of the store
 _MANY = 500  # logical times that are worked out in a thread of their own: of 10,000 it takes 0.3 s
 _AHEAD = 200  # logical times that are looked at together for whether they are good already
 
@@ -59,7 +59,7 @@ class Backfills:
                 log.info("backfills are listed again")
             except StoreError as error:
                 log.warning("backfills cannot go on: %s; trying again", error)
-                await self._clock.sleep_until(self._clock.now() + _PAUSE)
+                await self._clock.sleep(_PAUSE)
 
     async def _follow(self) -> None:
         await note_good(self._store, self._fence)

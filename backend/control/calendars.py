@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
 
 from backend.clock import Clock
 from backend.errors import StoreError
@@ -14,7 +13,7 @@ from backend.store.calendars import spread
 from backend.store.feed import Feed, Lost
 
 log = logging.getLogger(__name__)
-_PAUSE = timedelta(seconds=1)  # after an error of the store
+_PAUSE = 1.0  # seconds after an error of the store
 
 
 class Calendars:
@@ -35,7 +34,7 @@ class Calendars:
                 log.info("calendars are listed again")
             except StoreError as error:
                 log.warning("cannot bring schedules in step with calendars: %s; trying again", error)
-                await self._clock.sleep_until(self._clock.now() + _PAUSE)
+                await self._clock.sleep(_PAUSE)
 
     async def _follow(self) -> None:
         with self._feed.subscribe(keys.CALENDARS) as changes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import timedelta
 
 import msgspec
 
@@ -23,7 +22,7 @@ from backend.store.feed import Feed, Lost
 from backend.store.records import Latest, digest
 
 log = logging.getLogger(__name__)
-_PAUSE = timedelta(seconds=1)  # after an error of the store
+_PAUSE = 1.0  # seconds after an error of the store
 SOON = 0.1  # seconds for which what is over may stay
 MOST_OVER = 100
 
@@ -54,7 +53,7 @@ class Followers:
                 log.info("ended runs are listed again")
             except StoreError as error:
                 log.warning("cannot start what follows: %s; trying again", error)
-                await self._clock.sleep_until(self._clock.now() + _PAUSE)
+                await self._clock.sleep(_PAUSE)
 
     async def _follow(self) -> None:
         with self._feed.subscribe(keys.SCHEDULES, keys.ENDED) as changes:

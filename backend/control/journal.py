@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
-from backend.clock import Clock
+from backend.clock import DOUBT, Clock
 from backend.errors import StoreError
 from backend.run.ids import moment_of, new_id
 from backend.safeguards import Safeguards
@@ -38,7 +38,7 @@ class Journal:
                     log.info("%d old entries of the journal were removed", removed)
             except StoreError as error:
                 log.warning("old entries of the journal cannot be removed: %s", error)
-            await self._clock.sleep_until(self._clock.now() + PAUSE)
+            await self._clock.sleep(PAUSE.total_seconds())
 
     async def prune(self) -> int:
         """Remove what is beyond the bounds: how many entries. Raises StoreError."""
@@ -67,4 +67,7 @@ class Journal:
 
     def _too_old(self, key: str) -> bool:
         days = self._safeguards.audit_days
+        jumped = self._clock.since_jump
+        if jumped is not None and jumped < DOUBT:
+            return False
         return bool(days) and moment_of(keys.run_of(key)) < self._clock.now() - timedelta(days=days)

@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 
 
 CHUNK = 110  # changes in one transaction; etcd takes 128
+SKEW = timedelta(seconds=5)  # by which the clocks of two machines may differ without anybody minding
 SOON = timedelta(milliseconds=200)  # how long news that nothing depends on may wait to be written down
 
 
@@ -136,7 +137,7 @@ class RunController:
     def _meet(self, run: Run, modified: int, *, new: bool = False) -> Worker:
         worker = self._workers.get(run.id)
         if worker is None:
-            worker = self._workers[run.id] = Worker(run, modified, new=new)
+            worker = self._workers[run.id] = Worker(run, modified, self._parts.clock.shift, new=new)
             self._by_pipeline.setdefault(run.pipeline, {})[run.id] = worker
         return worker
 
@@ -236,6 +237,7 @@ class RunController:
         machine = worker.machine
         assert machine is not None
         now = self._parts.clock.now()
+        worker.keep_time(machine, self._parts.clock)
         worker.feed(machine, now)
         self._admit(machine, now)
         machine.tick(now)
@@ -257,13 +259,19 @@ class RunController:
                 worker.commands.clear()
                 self._dismiss(worker)
                 return False
+            if found.modified != worker.modified:  # what was decided last was written down, though nobody said so
+                worker.noted = worker.shift
             worker.run, worker.modified = decode(found.value, Run), found.modified
+        worker.shift = worker.noted
         try:
             worker.loaded = await parts.catalogue.load(worker.run.pipeline, worker.run.version)
         except NotFound as error:
             await self._give_up(worker, error)
             return False
         worker.machine = await worker.revive(parts.store, parts.catalogue)
+        if (ahead := worker.machine.ahead(parts.clock.now())) > SKEW:
+            log.warning("run %s was written down by a clock that was %s ahead", run_id, ahead)
+            worker.machine.clock_set(-ahead)
         self._recount(worker)
         for stage, attempt in worker.machine.open_attempts():
             self._spawn(self._start(worker, worker.machine, stage, attempt.number))
@@ -353,7 +361,7 @@ class RunController:
         revision = await self._parts.store.commit(conditions, [*records, *changes])
         if revision is None:
             raise StoreError("it changed meanwhile, or another daemon leads")
-        worker.modified, worker.run = revision, run
+        worker.modified, worker.run, worker.noted = revision, run, worker.shift
         if changed:
             self._parts.telemetry.committed(changed)
         for command_id in worker.taken:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
@@ -29,7 +29,7 @@ from backend.store.feed import Feed, Lost
 
 log = logging.getLogger(__name__)
 _AT_ONCE = 16  # commits under way
-_PAUSE = timedelta(seconds=1)  # after an error of the store
+_PAUSE = 1.0  # seconds after an error of the store
 
 
 class Mirror(Protocol):
@@ -208,4 +208,4 @@ class Ticker:
                 return
 
     async def _pause(self) -> None:
-        await self._clock.sleep_until(self._clock.now() + _PAUSE)
+        await self._clock.sleep(_PAUSE)

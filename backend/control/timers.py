@@ -11,7 +11,10 @@ from backend.clock import Clock
 
 
 class Timers:
-    """Set a moment for a key; the earliest one set counts. `run` calls `ring` for each that is due."""
+    """Set a moment for a key; the earliest one set counts. `run` calls `ring` for each that is due.
+
+    When the clock is set, all ring: who is rung looks at what is due, and sets the next moment.
+    """
 
     def __init__(self, clock: Clock, ring: Callable[[str], None]) -> None:
         self._clock = clock
@@ -34,8 +37,12 @@ class Timers:
 
     async def run(self) -> None:
         """Ring for ever."""
+        shift = self._clock.shift
         while True:
             self._changed.clear()
+            if shift != self._clock.shift:
+                shift = self._clock.shift
+                self._ring_all()
             while self._heap and self._set.get(self._heap[0][1]) != self._heap[0][0]:
                 heapq.heappop(self._heap)
             if not self._heap:
@@ -48,6 +55,12 @@ class Timers:
                 self._ring(key)
                 continue
             await self._until(moment)
+
+    def _ring_all(self) -> None:
+        keys, self._heap = tuple(self._set), []
+        self._set.clear()
+        for key in keys:
+            self._ring(key)
 
     async def _until(self, moment: datetime) -> None:
         sleep = asyncio.ensure_future(self._clock.sleep_until(moment))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
+from backend.clock import Clock
 from backend.control.attempts import Prepared
 from backend.control.reuse import Sought
 from backend.errors import KhanError, NotFound
@@ -27,7 +28,9 @@ log = logging.getLogger(__name__)
 class Worker:
     """One run: its machine, once loaded, and what has reached it since its last turn."""
 
-    def __init__(self, run: Run, modified: int, *, new: bool = False) -> None:
+    def __init__(self, run: Run, modified: int, shift: timedelta, *, new: bool = False) -> None:
+        """`shift`: how far the clock had been set when the run was written down."""
+        self.shift = self.noted = shift  # that of the machine's moments, and of those that are committed
         self.run = run  # as last committed
         self.modified = modified  # the revision of that
         self.new = new  # it was heard of when it was made: the store has nothing else of it
@@ -47,6 +50,13 @@ class Worker:
         self.made_from: dict[str, Fingerprint] = {}  # stage -> what its result was made from, not yet committed
         self.sought: list[Sought] = []
 
+    def keep_time(self, machine: Machine, clock: Clock) -> None:
+        """Have the machine's moments follow the clock, where that was set."""
+        shift = clock.shift
+        if shift != self.shift:
+            machine.clock_set(shift - self.shift)
+            self.shift = shift
+
     def feed(self, machine: Machine, now: datetime) -> None:
         """Tell the machine all that has happened."""
         started, self.started = self.started, []
@@ -56,8 +66,8 @@ class Worker:
             else:
                 machine.attempt_started(seen.key.stage, seen.key.number, seen.at)
         ended, self.ended = self.ended, []
-        for stage, number, ending in ended:
-            machine.attempt_ended(stage, number, ending)
+        for stage, number, ending in ended:  # one that was seen before the clock was set back did not end later
+            machine.attempt_ended(stage, number, msgspec.structs.replace(ending, at=min(ending.at, now)))
         sought, self.sought = self.sought, []
         for each in sought:
             if each.earlier is None:

@@ -34,8 +34,8 @@ def decide(
     if not waiting:
         return None
     if delivery.sending:
-        if delivery.next_try is not None and now < delivery.next_try and not changed:
-            return Wait(delivery.next_try)
+        if delivery.next_try is not None and now < delivery.next_try <= now + LONGEST_PAUSE and not changed:
+            return Wait(delivery.next_try)  # further ahead it is only where the clock was set back
         return Send(delivery.sending)
     if delivery.last_sent is not None:
         due = delivery.last_sent + timedelta(seconds=every)

@@ -158,6 +158,29 @@ class Machine:
         self.run = replace(self.run, state=RunState.RUNNING, started=self.run.started or now, ready_at=now, message="")
         self.settle(now)
 
+    def clock_set(self, by: timedelta) -> None:
+        """The clock was set by so much: what is under way moves along, so that it has lasted as long as it has."""
+        for name in tuple(self._open):
+            record = self.records[name]
+            attempt = record.attempts[-1]
+            attempts = (*record.attempts[:-1], replace(attempt, started=_moved(attempt.started, by)))
+            self._set(name, ready=_moved(record.ready, by), started=_moved(record.started, by), attempts=attempts)
+        for name in tuple(self._retrying):
+            self._set(name, retry_at=_moved(self.records[name].retry_at, by))
+        for name in (*self._queue, *self._unsought):
+            self._set(name, ready=_moved(self.records[name].ready, by))
+        if self.run.state is RunState.RUNNING:
+            self.run = replace(self.run, started=_moved(self.run.started, by), ready_at=_moved(self.run.ready_at, by))
+
+    def ahead(self, now: datetime) -> timedelta:
+        """By how much what has happened lies in the future: somebody wrote it whose clock was ahead; 0 if nothing."""
+        moments = [self.run.ready_at] if self.run.state is RunState.RUNNING else []
+        moments += [self.records[name].attempts[-1].started for name in self._open]
+        for name in self._retrying:
+            record = self.records[name]
+            moments.append(_moved(record.retry_at, -self._pause(record)))
+        return max((m - now for m in moments if m is not None and m > now), default=timedelta())
+
     def hold(self, message: str) -> None:
         """It may not run yet, and this is why."""
         if self.run.state is RunState.QUEUED and self.run.message != message:
@@ -416,20 +439,23 @@ class Machine:
             self._fail(record, attempt, ending.at)
 
     def _fail(self, record: StageRecord, attempt: Attempt, at: datetime) -> None:
-        retries = self._stage(record.name).retries
-        budget = record.budget or retries.limit + 1
+        budget = record.budget or self._stage(record.name).retries.limit + 1
         if attempt.number < budget:
-            failures = attempt.number - (budget - retries.limit - 1)
-            pause = retries.pause(max(failures, 1))
             message = f"attempt {attempt.number} of {budget}: {attempt.message}"
             self._set(
                 record.name,
                 state=StageState.RETRYING,
-                retry_at=at + timedelta(seconds=pause),
+                retry_at=at + self._pause(record),
                 message=message,
             )
         else:
             self._set(record.name, state=StageState.FAILED, ended=at, message=attempt.message)
+
+    def _pause(self, record: StageRecord) -> timedelta:
+        """How long a stage waits after its last attempt before it is tried again."""
+        retries = self._stage(record.name).retries
+        failures = len(record.attempts) - ((record.budget or retries.limit + 1) - retries.limit - 1)
+        return timedelta(seconds=retries.pause(max(failures, 1)))
 
     def _cancel(self, name: str, reason: Reason) -> None:
         record = self.records[name]
@@ -494,3 +520,7 @@ class Machine:
             self._enqueue(self.record(name), begun=begun.get(name, False))
         self._retrying = {n for n, s in states.items() if s is StageState.RETRYING}
         self._open = {n for n in states if (a := self.record(n).attempt) and not a.state.ended}
+
+
+def _moved(moment: datetime | None, by: timedelta) -> datetime | None:
+    return None if moment is None else moment + by

@@ -19,6 +19,7 @@ GRACE = timedelta(seconds=60)  # a tick so late is on time, whatever the policy
 MOST = 1000  # missed ticks that are made up for at once
 MANY = 20_000  # moments that are gone through one by one, where clocks have changed in between
 _HOUR = timedelta(hours=1)
+AHEAD = timedelta(days=1)  # a tick that was dealt with further ahead than that, was by a clock that was wrong
 
 
 class Due(Struct, frozen=True):
@@ -50,9 +51,19 @@ def awake(schedule: Schedule, now: datetime) -> Schedule:
 
 
 def due(schedule: Schedule, now: datetime) -> Due:
-    """What of `schedule` is due at `now` (aware). Nothing at or before its `last_tick` ever is, wherever the clock."""
+    """What of `schedule` is due at `now` (aware).
+
+    Nothing at or before its `last_tick` ever is, wherever the clock; unless that is so far ahead that the schedule
+    would be silent for good because a clock was wrong once: then it goes on from now.
+    """
+    said = ""
+    if schedule.last_tick is not None and schedule.last_tick > now + AHEAD and not schedule.done:
+        said = f"the clock was set back: its last tick was {schedule.last_tick.isoformat()}; it goes on from now"
+        schedule = replace(schedule, last_tick=now)
     resumed = awake(schedule, now)
     found = _due(resumed, now)
+    if said and not found.message:
+        found = replace(found, message=said)
     return found if resumed is schedule else replace(found, resumed=True)
 
 

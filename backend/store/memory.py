@@ -20,7 +20,7 @@ LIMIT = 1_572_864  # bytes in one transaction
 
 class _Lease(Struct):
     ttl: float
-    until: datetime
+    until: datetime  # as it would be if nobody had set the clock
     keys: set[str]
 
 
@@ -169,7 +169,7 @@ class MemoryStore:
         waiting: set[asyncio.Future[object]] = {asyncio.ensure_future(self._woken.wait())}
         if self._leases:
             until = min(lease.until for lease in self._leases.values())
-            waiting.add(asyncio.ensure_future(self._clock.sleep_until(until)))
+            waiting.add(asyncio.ensure_future(self._clock.sleep((until - self._passed()).total_seconds())))
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -182,7 +182,7 @@ class MemoryStore:
 
     async def grant(self, ttl: float) -> int:
         identifier = next(self._ids)
-        self._leases[identifier] = _Lease(ttl, self._clock.now() + timedelta(seconds=ttl), set())
+        self._leases[identifier] = _Lease(ttl, self._passed() + timedelta(seconds=ttl), set())
         self._wake()  # whoever waits for the next lease to expire looks again
         return identifier
 
@@ -191,7 +191,7 @@ class MemoryStore:
         found = self._leases.get(lease)
         if found is None:
             raise LeaseLost("the lease has expired")
-        found.until = self._clock.now() + timedelta(seconds=found.ttl)
+        found.until = self._passed() + timedelta(seconds=found.ttl)
         return found.ttl
 
     async def revoke(self, lease: int) -> None:
@@ -200,10 +200,13 @@ class MemoryStore:
             self._end(lease)
 
     def _expire(self) -> None:
-        now = self._clock.now()
+        now = self._passed()
         for identifier, lease in list(self._leases.items()):
             if lease.until <= now:
                 self._end(identifier)
+
+    def _passed(self) -> datetime:
+        return self._clock.now() - self._clock.shift
 
     def _end(self, lease: int) -> None:
         self._apply([Delete(key) for key in sorted(self._leases[lease].keys)])

@@ -34,7 +34,7 @@ class Upkeep:
                 pause = await self.look(pause)
             except StoreError as error:
                 log.info("etcd cannot be looked after now: %s", error)
-            await self._clock.sleep_until(self._clock.now() + pause)
+            await self._clock.sleep(pause.total_seconds())
 
     async def look(self, pause: timedelta = EVERY) -> timedelta:
         """Do what is due: when to look again, if the last pause was `pause`. Raises StoreError."""

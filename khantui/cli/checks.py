@@ -202,4 +202,7 @@ def _daemon(session: Session) -> Check:
         return Check("daemon", "note", failure.message, failure.hint)
     if view.store.get("full"):
         return Check("daemon", "missing", "its store is full: it is read-only", "see docs: a full store", True)
+    if view.clock:
+        advice = "have chrony or timesyncd keep it; ticks go by the clock, time-outs are measured on"
+        return Check("daemon", "note", f"its clock {view.clock}", advice)
     return Check("daemon", "ok", f"khantui {view.version} at {session.client.address}, process {view.pid}")

@@ -45,6 +45,8 @@ def daemon_lines(session: Session, view: DaemonView) -> Iterator[str]:
         full = ", FULL: read-only" if store.get("full") else ""
         most = f" of {size(store['quota'])}" if store["quota"] else ""  # etcd tells its quota from 3.6 on
         yield f"  store      etcd {store.get('version', '?')}, {size(store['in_use'])}{most}{full}"
+    if view.clock:
+        yield f"  clock      {view.clock}"
 
 
 @command("backup", short_help="Save a snapshot of the state.")

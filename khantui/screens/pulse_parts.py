@@ -238,6 +238,8 @@ def health(daemon: DaemonView | None, link: Link, columns: int) -> list[Pieces]:
     lines.append(line("executor", f"{daemon.executor} · {boxed}", "" if daemon.sandboxed else "warning"))
     lines.append(line("etcd", *store(daemon)))
     lines.append(line("data", daemon.data))
+    if daemon.clock:
+        lines.append(line("clock", f"! {daemon.clock}", "warning"))
     return lines
 
 

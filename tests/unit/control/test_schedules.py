@@ -292,3 +292,32 @@ async def test_a_schedule_can_be_made_to_say_something(scene: Scene) -> None:
         assert (await scene.schedule()).message == "its CronJob was put back"
         await scene.advance(hours=1, minutes=15)
     assert (await scene.schedule()).message == ""
+
+
+async def test_a_clock_that_goes_hours_forward_and_back_makes_no_tick_twice(scene: Scene) -> None:
+    await scene.put(hourly(catch_up="all"))
+    async with scene.watching():
+        await scene.advance(hours=1)
+        await scene.clock.set(5 * 3600)  # 18:00
+        await scene.settle()
+        assert [r.logical_time.hour for r in await scene.runs()] == [13, 14, 15, 16, 17, 18]
+        await scene.clock.set(-5 * 3600)
+        await scene.advance(hours=7)  # 20:00
+    assert [r.logical_time.hour for r in await scene.runs()] == [13, 14, 15, 16, 17, 18, 19, 20]
+
+
+async def test_a_clock_that_was_years_ahead_for_a_moment_costs_one_run_and_the_schedule_goes_on(scene: Scene) -> None:
+    await scene.put(hourly())
+    years = 20 * 365 * 86400
+    async with scene.watching():
+        await scene.advance(hours=1)
+        await scene.clock.set(years)
+        await scene.settle()
+        ahead = await scene.schedule()
+        assert ahead.last_tick is not None
+        assert ahead.last_tick.year > 2040
+        await scene.clock.set(-years)
+        await scene.settle()
+        assert "the clock was set back" in (await scene.schedule()).message
+        await scene.advance(hours=2)
+    assert [r.logical_time.hour for r in await scene.runs() if r.logical_time.year == NOON.year] == [13, 14, 15]

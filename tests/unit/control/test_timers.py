@@ -48,3 +48,24 @@ async def test_an_earlier_moment_set_while_it_sleeps_is_not_missed() -> None:
         await asyncio.sleep(0)
     task.cancel()
     assert rung == ["near"]
+
+
+async def test_all_ring_when_the_clock_is_set_and_are_asked_for_their_next_moments() -> None:
+    clock, rung = FakeClock(START), list[str]()
+    timers = Timers(clock, rung.append)
+    task = asyncio.create_task(timers.run())
+    timers.set("a", after(1000))
+    timers.set("b", after(2000))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await clock.advance(1)
+    await clock.set(-5 * 3600)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert sorted(rung) == ["a", "b"]
+    timers.set("a", after(1000) - timedelta(hours=5))
+    await clock.advance(999)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    task.cancel()
+    assert rung[2:] == ["a"]

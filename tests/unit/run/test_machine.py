@@ -109,6 +109,9 @@ class Driver:
     def tick(self, now: datetime) -> None:
         self.machine.tick(now)
 
+    def clock_set(self, now: datetime, by: str) -> None:
+        self.machine.clock_set(timedelta(seconds=float(by)))
+
     def cancel(self, now: datetime) -> None:
         self.machine.end("cancelled", now, by="alice", message="cancelled by alice")
 

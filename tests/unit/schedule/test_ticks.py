@@ -96,3 +96,17 @@ def test_several_expressions_fire_once_where_they_meet() -> None:
 def test_years_of_minutes_are_looked_through_quickly() -> None:
     old = replace(hourly(catch_up="latest"), cron=("* * * * *",), last_tick=NOON - timedelta(days=3650))
     assert due(old, NOON).ticks == (NOON,)
+
+
+def test_a_clock_that_is_set_back_a_little_makes_no_tick_due_again() -> None:
+    schedule = hourly()
+    found = due(replace(schedule, last_tick=hours(6)[0]), NOON + timedelta(minutes=30))
+    assert (found.ticks, found.last_tick, found.next) == ((), hours(6)[0], hours(7)[0])
+
+
+def test_a_clock_that_was_years_ahead_does_not_silence_a_schedule_for_years() -> None:
+    wrong, now = datetime(2099, 1, 1, tzinfo=UTC), NOON + timedelta(minutes=30)
+    found = due(replace(hourly(), last_tick=wrong), now)
+    assert (found.ticks, found.last_tick, found.next) == ((), now, hours(1)[0])
+    assert found.message == f"the clock was set back: its last tick was {wrong.isoformat()}; it goes on from now"
+    assert due(replace(hourly(), last_tick=found.last_tick), hours(1)[0]).ticks == hours(1)
