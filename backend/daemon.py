@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from backend.access.model import Binding, checked_subject
 from backend.api.app import create_app, create_probes
 from backend.api.doors import Way, open_doors
+from backend.api.failures import Failures
 from backend.api.identity import Login
 from backend.api.rates import Rates
 from backend.api.serve import serve
@@ -406,7 +407,13 @@ class Daemon:
             metrics=self._metrics,
             access=self._access,
             standing=self._standing,
-            login=Login(self._access, self._config.listening, Trusted(self._config.trust), self._clock),
+            login=Login(
+                self._access,
+                self._config.listening,
+                Trusted(self._config.trust),
+                self._clock,
+                Failures(self._config.safeguards.failures),
+            ),
             safeguards=self._config.safeguards,
             rates=Rates(self._config.safeguards.rate, self._config.safeguards.burst),
         )

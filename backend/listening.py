@@ -23,6 +23,7 @@ class Listening(Struct, frozen=True):
     token_file: Path | None = None  # holds a token that may do everything
     socket_mode: int = 0o600  # who may open the socket at all
     behind_proxy: bool = False  # a proxy before the remote door ends TLS, and says who asks
+    forwarded: int = 0  # addresses at the end of X-Forwarded-For that the proxies before that door have written
     probes: tuple[str, int] | None = None  # /healthz, /readyz and /metrics alone, for whoever asks
 
 
@@ -53,6 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="no TLS for --listen: a proxy before it ends TLS; needs --iap-audience or --oidc",
     )
     group.add_argument(
+        "--forwarded",
+        type=int,
+        default=os.environ.get("KHANTUI_FORWARDED") or "0",
+        metavar="N",
+        help="with --behind-proxy: the client's address is the Nth from the end of X-Forwarded-For, and no one before"
+        " is believed (0: none is; Google's load balancer: 2)",
+    )
+    group.add_argument(
         "--probes",
         default=os.environ.get("KHANTUI_PROBES", ""),
         metavar="HOST:PORT",
@@ -70,6 +79,8 @@ def read(parser: argparse.ArgumentParser, given: argparse.Namespace, trust: Trus
         parser.error("--listen needs --tls-cert and --tls-key; or --behind-proxy, where a proxy before it ends TLS")
     if given.behind_proxy and not trust.any:
         parser.error("--behind-proxy needs --iap-audience or --oidc: somebody must say who asks")
+    if given.forwarded < 0 or (given.forwarded and not given.behind_proxy):
+        parser.error("--forwarded is 1 or more, and needs --behind-proxy: else anybody could say any address")
     if not re.fullmatch(r"0?6[06][06]", given.socket_mode):
         parser.error("--socket-mode is 600, 660 or 666")
     return Listening(
@@ -81,6 +92,7 @@ def read(parser: argparse.ArgumentParser, given: argparse.Namespace, trust: Trus
         given.token_file,
         int(given.socket_mode, 8),
         given.behind_proxy,
+        given.forwarded,
         _place(parser, "--probes", given.probes),
     )
 

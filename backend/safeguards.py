@@ -19,6 +19,7 @@ class Safeguards(Struct, frozen=True):
 
     rate: int = 100  # requests a second of one identity, for long; 0: any
     burst: int = 500  # at once
+    failures: int = 10  # wrong tokens in a row from one address until it is held up; 0: it never is
     reasons: tuple[str, ...] = ()  # operations that must say why, with * and ?
     audit_days: int = 400  # how long the journal is kept; 0: for ever
     audit_entries: int = 100_000  # how much of it; 0: all
@@ -41,6 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N[:BURST]",
         help="requests a second of one caller, and how many at once; the daemon's own user is not held to it, 0: nobody"
         " is (%(default)s)",
+    )
+    group.add_argument(
+        "--login-failures",
+        type=int,
+        default=_number("LOGIN_FAILURES", 10),
+        metavar="N",
+        help="wrong tokens from one address, or of one user here, until it has to wait, twice as long each time; 0: it"
+        " never has to (%(default)s)",
     )
     group.add_argument(
         "--require-reason",
@@ -85,6 +94,8 @@ def read(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Safeguar
     rate, _, burst = given.rate.partition(":")
     if not rate.isdigit() or (burst and not (burst.isdigit() and int(burst))):
         parser.error(f"--rate is N or N:BURST, e.g. 100:500, not {given.rate}")
+    if given.login_failures < 0:
+        parser.error("--login-failures is 0 or more")
     if given.audit_days < 0 or given.audit_entries < 0:
         parser.error("--audit-days and --audit-entries are 0 or more")
     for place in given.allow_inputs:
@@ -93,6 +104,7 @@ def read(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Safeguar
     return Safeguards(
         int(rate),
         int(burst) if burst else 5 * int(rate),
+        given.login_failures,
         tuple(given.require_reason),
         given.audit_days,
         given.audit_entries,

@@ -164,7 +164,7 @@ async def _note(services: Services, request: Request, name: str, call: Call | No
         call.who.name if call is not None else "",
         name,
         "/".join(str(part)[:100] for part in request.path_params.values()),
-        call.who.origin if call is not None else request.client.host if request.client else "unix",
+        call.who.origin if call is not None else services.login.origin(request),
         {"status": status},
         where.proof,
         where.client,

@@ -16,6 +16,7 @@ import pwd
 import socket
 import struct
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 
 from msgspec import Struct
@@ -23,6 +24,7 @@ from starlette.requests import Request
 
 from backend.access.model import Principal
 from backend.api.doors import PEER, SCOPE, Way
+from backend.api.failures import Failures, network
 from backend.clock import Clock, SystemClock
 from backend.errors import IdentityUnavailable, KhanError, NotAllowed, NotAuthenticated
 from backend.issuers import Refused, Trusted, Unavailable
@@ -32,6 +34,7 @@ from backend.trust import Trust
 
 _HOSTS = frozenset(("localhost", "127.0.0.1", "[::1]", "khantui", ""))
 ASSERTION = "x-goog-iap-jwt-assertion"
+_FORWARDED = "x-forwarded-for"
 # what proxies add: behind one, everybody would come from this machine
 _PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via", ASSERTION)
 SHORTEST = 16  # bytes of a token
@@ -62,8 +65,10 @@ class Login:
         listening: Listening | None = None,
         trusted: Trusted | None = None,
         clock: Clock | None = None,
+        failures: Failures | None = None,
     ) -> None:
         """`trusted`: whose word is taken beside that of the kernel and of our own tokens."""
+        self._failures = failures or Failures()
         self._access = access
         self._clock = clock or SystemClock()
         self._trusted = trusted or Trusted(Trust())
@@ -75,14 +80,57 @@ class Login:
             self._refresh(self._file)
 
     async def identify(self, request: Request) -> Identity:
-        """Who asks. Raises NotAllowed, NotAuthenticated."""
+        """Who asks. Raises NotAllowed, NotAuthenticated, TooMany."""
         way = request.scope.get(SCOPE)
-        client = request.client
-        if way is None or (client is None and way is not Way.UNIX):
+        if way is None or (request.client is None and way is not Way.UNIX):
             raise NotAllowed("it is not known where this request comes from")
-        origin = client.host if client is not None else "unix"
         if way is Way.LOOPBACK:
             _keep_sites_out(request)
+        origin, shown = self.origin(request), _shown(request)
+        if not shown:  # whom the kernel names; or nobody, which is found out at once
+            return await self._identify(request, way, origin)
+        place = self._place(request, way, origin)
+        self._failures.check(place, shown)
+        try:
+            who = await self._identify(request, way, origin)
+        except NotAuthenticated:
+            if place:
+                self._failures.failed(place, shown)
+            raise
+        if place:
+            self._failures.succeeded(place, shown)
+        return who
+
+    def origin(self, request: Request) -> str:
+        """The address that a request has come from, or `unix`.
+
+        Behind proxies the address that has connected is theirs. What they say in X-Forwarded-For is believed where it
+        is known how many addresses at its end are their own words; those before are anybody's.
+        """
+        if request.client is None:
+            return "unix"
+        many = self._listening.forwarded
+        if many and request.scope.get(SCOPE) is Way.REMOTE:
+            said = ",".join(request.headers.getlist(_FORWARDED)).split(",")
+            if len(said) >= many:
+                try:
+                    return str(ip_address(said[-many].strip()))
+                except ValueError:
+                    pass
+        return request.client.host
+
+    def _place(self, request: Request, way: Way, origin: str) -> str:
+        """Where failures are counted: a user of this machine, or an address; "" for what everybody comes through."""
+        if way is Way.UNIX:
+            return f"user {request.scope.get(PEER)}"
+        if way is Way.LOOPBACK and request.client is not None:
+            return f"user {_owner_of(request.client.port, request.scope.get('server'))}"
+        if self._listening.behind_proxy and not self._listening.forwarded:
+            return ""
+        return network(origin)
+
+    async def _identify(self, request: Request, way: Way, origin: str) -> Identity:
+        """Who asks, by the first of the proofs that there are."""
         try:
             who = await self._by_proxy(request, way)
             who = await self._by_token(request, who) or who or self._by_peer(request, way)
@@ -183,6 +231,12 @@ class Login:
                 f"the token in {file} is shorter than {SHORTEST} bytes", hint="make one: openssl rand -hex 32"
             )
         self._token, self._read = token, changed
+
+
+def _shown(request: Request) -> bytes:
+    """The hash of what is to open the door; nothing where nothing is shown."""
+    given = [*request.headers.getlist("authorization"), "", *request.headers.getlist(ASSERTION)]
+    return hashlib.sha256("\0".join(given).encode()).digest() if len(given) > 1 else b""
 
 
 def _shows(request: Request, prefix: str) -> bool:

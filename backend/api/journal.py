@@ -6,7 +6,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
@@ -131,9 +131,11 @@ class Refusals:
 
     EACH = 10  # entries a minute of one caller
     ALL = 120  # of all of them
+    NOBODY = 1000  # a day of those who could not be made out: they must not push out what others did
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._day, self._of_nobody = date.min, 0
         self._minute = datetime.min
         self._written: dict[str, int] = {}
         self._left_out = 0
@@ -145,10 +147,14 @@ class Refusals:
             self._minute, self._written = minute, {}
         caller = record.who or record.origin
         many = self._written.get(caller, 0)
-        if many >= self.EACH or sum(self._written.values()) >= self.ALL:
+        if record.at.date() != self._day:
+            self._day, self._of_nobody = record.at.date(), 0
+        over = not record.who and self._of_nobody >= self.NOBODY
+        if over or many >= self.EACH or sum(self._written.values()) >= self.ALL:
             self._left_out += 1
             return
         self._written[caller] = many + 1
+        self._of_nobody += not record.who
         left_out, self._left_out = self._left_out, 0
         if left_out:
             record = msgspec.structs.replace(record, detail={**record.detail, "not_written_before": left_out})

@@ -21,7 +21,7 @@ class Victim:
         self.folder = folder
         self.daemon = Daemon(folder / "d")
         (folder / "d").mkdir(mode=0o700)
-        self.url = self.daemon.start("--port", "0", "--rate", "0")
+        self.url = self.daemon.start("--port", "0", "--rate", "0", "--login-failures", "0")
         self.http = self.daemon.http
         self.tokens: dict[str, str] = {}  # role -> a token that has it on all pipelines
         self.names: dict[str, str] = {}  # parameter of a path -> something of the other team

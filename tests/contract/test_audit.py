@@ -243,3 +243,16 @@ async def test_answers_are_nothing_that_a_browser_would_run(api: Service) -> Non
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert "sandbox" in response.headers["Content-Security-Policy"]
     assert response.headers["Cache-Control"] == "no-store"
+
+
+async def test_nobody_can_push_out_the_journal() -> None:
+    store, clock = MemoryStore(SystemClock()), FakeClock(NOW)
+    refusals = Refusals(store)
+    for minute in range(1300):  # nearly a day
+        at = clock.now() + timedelta(seconds=61 * minute)
+        record = AuditRecord(at, "", "get_run", "x", f"10.0.0.{minute % 200}", {}, outcome="denied")
+        await refusals.note(record)
+    page = await store.page(keys.AUDIT, keys.after(keys.AUDIT))
+    days = {decode(kv.value, AuditRecord).at.date() for kv in page.items}
+    assert page.count <= len(days) * Refusals.NOBODY
+    assert page.count < 1300

@@ -44,7 +44,7 @@ class Open:
         self.daemon = Daemon(folder)
         self.url = self.daemon.start(
             *("--listen", "127.0.0.1:0", "--trust-ca", str(issuer.ca), "--iap-audience", AUDIENCE),
-            *("--iap-keys", f"{issuer.url}/keys", *(files if tls else ()), *flags),
+            *("--iap-keys", f"{issuer.url}/keys", *(files if tls else ()), "--login-failures", "0", *flags),
         )
         context = ssl.create_default_context(cafile=str(self.ca))
         self.http = httpx.Client(base_url=f"{self.url}/api/v1", verify=context, timeout=30)
@@ -259,6 +259,34 @@ def test_one_request_is_not_taken_for_two(proxied: Open) -> None:
             while part := raw.recv(65536):
                 said += part
         assert b"HTTP/1.1 200" not in said, (lines, said)
+
+
+@pytest.mark.attack
+def test_wrong_tokens_hold_up_who_shows_them_and_no_neighbour(
+    tmp_path: Path, served: IssuerServer, etcd_binary: object
+) -> None:
+    served.keys = list(KEYS)
+    flags = ("--behind-proxy", "--forwarded", "2", "--admin", "boss@example.org", "--login-failures", "3")
+    site = Open(tmp_path, served, *flags, tls=False)
+    try:
+        boss = {ASSERTION: site.asserted("boss@example.org")}
+        there = {"X-Forwarded-For": "203.0.113.9, 35.1.1.1"}
+        assert site.http.get("/whoami", headers=boss | there).json()["origin"] == "203.0.113.9"
+        wrong = [{"Authorization": f"Bearer khan_{number}"} for number in range(20)]
+        said = [site.http.get("/whoami", headers=each | there) for each in wrong]
+        assert [each.status_code for each in said] == [401] * 3 + [429] * 17
+        assert int(said[3].headers["Retry-After"]) >= 1
+        # others, who put that address in front of their own, are not held up for it; nor is who was let in before
+        spoofed = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7, 35.1.1.1"}
+        assert site.http.get("/whoami", headers=wrong[0] | spoofed).status_code == 401
+        assert site.http.get("/whoami", headers=boss | there).status_code == 200
+        new = {ASSERTION: site.asserted("ann@example.org")}
+        assert site.http.get("/whoami", headers=new | there).status_code == 429
+        assert site.http.get("/whoami", headers=new | spoofed).status_code == 200
+        entries = site.daemon.http.get("/audit", params={"outcome": "denied"}).json()["items"]
+        assert [e["origin"] for e in entries] == ["198.51.100.7"] + ["203.0.113.9"] * 3
+    finally:
+        site.close()
 
 
 @pytest.mark.attack
