@@ -124,7 +124,7 @@ class Login:
         if way is Way.UNIX:
             return f"user {request.scope.get(PEER)}"
         if way is Way.LOOPBACK and request.client is not None:
-            return f"user {owner_of(request.client.port, request.scope.get('server'))}"
+            return f"user {owner_of((request.client.host, request.client.port), request.scope['server'])}"
         if self._listening.behind_proxy and not self._listening.forwarded:
             return ""
         return network(origin)
