@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 from msgspec.structs import replace
 
 from backend.access.model import Binding, checked_subject
@@ -75,12 +77,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+YOUNG = 10_000  # objects that are made until those among them are looked for that can go; Python's own is 700
 LEAST_QUOTA = 16 << 20  # bytes; with less an etcd is full of what it needs itself
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon until it is told to stop: its exit code."""
     config = parse(argv)
+    gc.set_threshold(YOUNG)
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=os.environ.get("KHANTUI_LOG", "INFO")
     )
@@ -181,7 +185,9 @@ async def _executor(
     """What runs stages. The client of Kubernetes is loaded only where it is used: it is large."""
     if config.executor == "sandbox":
         limits = read_limits(config.limits)
-        return SandboxExecutor(layout, clock, sandboxed=config.sandboxed, limits=limits, images=images)
+        executor = SandboxExecutor(layout, clock, sandboxed=config.sandboxed, limits=limits, images=images)
+        await executor.prepare()
+        return executor
     if config.role is Role.API:
         return Elsewhere(images)
     from backend.executors.kubernetes import open_executor
@@ -234,6 +240,13 @@ def _quota(text: str) -> int:
 
 def _progress(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
+
+
+def _settle() -> None:
+    """What there is by now is there to stay: looking through it for garbage would stop everything, again and again."""
+    anyio.create_task_group  # noqa: B018  loaded at its first use, for which the first stream of events would wait
+    gc.collect()
+    gc.freeze()
 
 
 class Daemon:
@@ -426,5 +439,7 @@ class Daemon:
         def ready() -> None:
             url = next((d.url for d in reversed(doors) if d.way is not Way.PROBES), "")
             print(f"ready {url}", flush=True)
+            settling = asyncio.create_task(asyncio.to_thread(_settle))
+            settling.add_done_callback(lambda done: done.result())
 
         await serve(create_app(services), create_probes(services), doors, ready)

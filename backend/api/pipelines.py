@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -371,11 +370,9 @@ async def _views(
     call: Call, heads: list[tuple[PipelineHead, int]], schedules: Mapping[str, tuple[str, ...]]
 ) -> list[PipelineView]:
     """What is shown of pipelines, given their revisions, with their newest runs: read for all of them at once."""
-    store, prefixes = call.services.store, [keys.by_pipeline(head.name) for head, _ in heads]
-    pages = await asyncio.gather(
-        *(store.page(prefix, keys.after(prefix), limit=LAST, keys_only=True) for prefix in prefixes)
-    )
-    newest = [keys.run(keys.run_of(item.key)) for page in pages for item in page.items]
+    store = call.services.store
+    indexed = await store.firsts([keys.by_pipeline(head.name) for head, _ in heads], LAST)
+    newest = [keys.run(keys.run_of(key)) for some in indexed for key in some]
     runs: dict[str, list[RunView]] = {}
     for kv in await store.get_many(newest) if newest else ():
         if kv is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -49,7 +50,7 @@ class Parsed:
             bad = True
             self.report(found.code, found.path, found.message, found.suggestion, key=found.key)
         if not bad:
-            pipeline = _Maker(self).pipeline(value)
+            pipeline = _Maker(self.report).pipeline(value)
             if not any(f.severity is Severity.ERROR and f.code in _VALUES for f in self.findings):
                 self.pipeline = pipeline
 
@@ -97,11 +98,27 @@ def parse(text: str) -> Parsed:
     return Parsed(text)
 
 
+def read_stored(text: str) -> Pipeline | None:
+    """The pipeline in a document that was found good when it was stored: as `parse` has it, in a fraction of the time.
+
+    It asks neither where things stand nor what the schema says, unless the document turns out not to be good after all.
+    """
+    try:
+        return _Maker(_refuse).pipeline(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return parse(text).pipeline
+
+
+def _refuse(_: str, __: Path, message: str, ___: str) -> None:
+    raise ValueError(message)
+
+
 class _Maker:
     """Makes the values of a document that the schema has passed."""
 
-    def __init__(self, parsed: Parsed) -> None:
-        self._parsed = parsed
+    def __init__(self, report: Callable[[str, Path, str, str], None]) -> None:
+        """`report` is told of values that cannot be read: their code, path, what is wrong, and a suggestion."""
+        self._report = report
 
     def pipeline(self, raw: dict[str, Any]) -> Pipeline:
         concurrency = raw.get("concurrency", {})
@@ -206,7 +223,7 @@ class _Maker:
             return read(_text(raw[key]))
         except ValueError as error:
             message, _, suggestion = str(error).rpartition(": ")
-            self._parsed.report(code, (*path, key), message, suggestion)
+            self._report(code, (*path, key), message, suggestion)
             return None
 
 

@@ -94,6 +94,10 @@ class Store(Protocol):
         """Present values of many keys, all as of one revision where they fit into one transaction (128 keys)."""
         ...
 
+    async def firsts(self, prefixes: list[str], limit: int) -> list[list[str]]:
+        """For each prefix the first keys that start with it, `limit` at most; a hundred cost little more than one."""
+        ...
+
     async def page(
         self,
         start: str,

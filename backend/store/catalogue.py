@@ -10,7 +10,7 @@ from msgspec import Struct
 from backend.errors import NotFound
 from backend.spec.graph import Plan, plan
 from backend.spec.model import Pipeline
-from backend.spec.parse import parse
+from backend.spec.parse import read_stored
 from backend.spec.uses import take
 from backend.store import keys
 from backend.store.base import Store
@@ -62,7 +62,7 @@ class Catalogue:
 
     async def resolve(self, record: Version) -> Loaded:
         """Parses and plans a version, with the stages of other pipelines that it is pinned to."""
-        pipeline = parse(record.document).pipeline
+        pipeline = read_stored(record.document)
         if pipeline is None:  # it was linted before it was stored
             raise NotFound(f"version {record.version} of {record.pipeline!r} cannot be read any more")
         stages = dict(pipeline.stages)

@@ -90,6 +90,19 @@ class EtcdStore:
                 found.append(self._item(kvs[0]) if kvs else None)
         return found
 
+    async def firsts(self, prefixes: list[str], limit: int) -> list[list[str]]:
+        found: list[list[str]] = []
+        for start in range(0, len(prefixes), 128):
+            ranges = [
+                rpc.RangeRequest(key=self._key(p), range_end=self._key(p + SPACE), limit=limit, keys_only=True)
+                for p in prefixes[start : start + 128]
+            ]
+            request = rpc.TxnRequest(success=[rpc.RequestOp(request_range=each) for each in ranges])
+            answer = await self.calls.call("kv", "Txn", request)
+            skip = len(self._root)
+            found += [[kv.key[skip:].decode() for kv in r.response_range.kvs] for r in answer.responses]
+        return found
+
     async def page(
         self,
         start: str,

@@ -48,6 +48,10 @@ class MemoryStore:
         self._expire()
         return [self._now.get(key) for key in keys]
 
+    async def firsts(self, prefixes: list[str], limit: int) -> list[list[str]]:
+        pages = [await self.page(p, after(p), limit=limit, keys_only=True) for p in prefixes]
+        return [[item.key for item in page.items] for page in pages]
+
     async def page(
         self,
         start: str,

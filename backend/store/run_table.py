@@ -109,13 +109,15 @@ class RunTable:
             self._firsts.append(mirrored)
         index = max(0, bisect_right(self._firsts, mirrored) - 1)
         chunk = self._chunks[index]
-        place = chunk.behind(mirrored)
+        length = len(chunk.outlines)
+        place = length if length and chunk.id(length - 1) < mirrored else chunk.behind(mirrored)
         if place and chunk.id(place - 1) == mirrored:
             before, chunk.outlines[place - 1] = chunk.outlines[place - 1], outline
             return before
         chunk.ids[place * WIDTH : place * WIDTH] = mirrored + b"\n"
         chunk.outlines.insert(place, outline)
-        self._firsts[index] = chunk.id(0)
+        if not place:
+            self._firsts[index] = mirrored
         self._length += 1
         if len(chunk.outlines) >= 2 * CHUNK:
             self._split(index)

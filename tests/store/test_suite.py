@@ -70,6 +70,14 @@ async def test_more_keys_than_fit_into_one_transaction_are_read_as_well(store: S
     assert await store.get_many([]) == []
 
 
+async def test_the_first_keys_of_many_prefixes(store: Store) -> None:
+    await put(store, **{f"p{n:03}/{letter}": letter for n in range(40) for letter in "bac"})
+    wanted = [f"p{n:03}/" for n in range(150)]
+    found = await store.firsts(wanted, 2)
+    assert found == [[f"{p}a", f"{p}b"] if p < "p040" else [] for p in wanted]
+    assert await store.firsts([], 2) == []
+
+
 async def test_a_page_has_its_start_and_not_its_end(store: Store) -> None:
     revision = await put(store, a="1", b="2", c="3", d="4")
     page = await store.page("b", "d")

@@ -53,11 +53,15 @@ class Etc:
         folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
 
+    @property
+    def due(self) -> bool:
+        """Whether it is time to look at what it is made of: that takes long, most of all the first time."""
+        return self._current is None or time.monotonic() - self._looked > LOOK
+
     def current(self) -> Path:
         """The folder as it is now. Raises OSError where it cannot be written."""
-        now = time.monotonic()
-        if self._current is None or now - self._looked > LOOK:
-            self._looked = now
+        if self._current is None or self.due:
+            self._looked = time.monotonic()
             path = self._folder / f"etc-{self._digest()}"
             if path != self._current:
                 if not path.exists():

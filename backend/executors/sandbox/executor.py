@@ -71,6 +71,7 @@ class SandboxExecutor:
         self._bwrap = bwrap() if sandboxed else None
         self._base = command.system() if sandboxed else []
         self._etc = Etc(layout.sandbox)
+        self._preparing = asyncio.Lock()
         self._running: dict[AttemptKey, Running] = {}
         self._seen: list[Observation] = []
         self._news = asyncio.Event()
@@ -82,8 +83,18 @@ class SandboxExecutor:
         """The images that cannot run on this machine, and why."""
         return self._profiles.missing()
 
+    async def prepare(self) -> None:
+        """See to it that starting an attempt does not hold up everything else."""
+        if self._bwrap is None or not self._etc.due:
+            return
+        async with self._preparing:
+            if self._etc.due:
+                with contextlib.suppress(OSError):  # whoever needs it will say so
+                    await asyncio.to_thread(self._etc.current)
+
     async def ensure(self, spec: AttemptSpec) -> None:
         """See to it that the attempt runs or has run."""
+        await self.prepare()
         if spec.key in self._running:
             return
         folder = Folder(self._layout.attempt(*spec.key))

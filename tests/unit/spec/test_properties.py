@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,8 @@ from backend.spec.graph import Plan, plan
 from backend.spec.interpolate import Context, fill, resolve
 from backend.spec.lint import Report, lint
 from backend.spec.model import Pipeline
-from tests.unit.spec.documents import text
+from backend.spec.parse import parse, read_stored
+from tests.unit.spec.documents import changed, text
 
 TRIED = settings(max_examples=150, derandomize=True, suppress_health_check=list(HealthCheck))
 
@@ -66,12 +68,13 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def can_run(report: Report) -> None:
+def can_run(report: Report, source: str) -> None:
     """What is done with every pipeline that is stored, for one run of it."""
     pipeline, made = report.pipeline, report.plan
     assert isinstance(pipeline, Pipeline)
     assert isinstance(made, Plan)
     assert made == plan(pipeline)
+    assert read_stored(source) == pipeline
     assert sorted(name for level in made.levels for name in level) == sorted(made.instances)
     assert {i.stage for i in made.instances.values()} == set(pipeline.stages)
     level = {name: number for number, names in enumerate(made.levels) for name in names}
@@ -99,7 +102,12 @@ def fits(report: Report, source: str) -> None:
     assert (report.plan is not None) == (report.ok and report.pipeline is not None)
     assert report.ok is (report.plan is not None)
     if report.ok:
-        can_run(report)
+        can_run(report, source)
+
+
+@pytest.mark.parametrize("source", ["", "[]", "{}", text(changed({"timeout": "soon"}))])
+def test_of_a_stored_document_that_is_not_good_after_all_there_is_as_much_as_of_any(source: str) -> None:
+    assert read_stored(source) == parse(source).pipeline
 
 
 def test_documents_that_are_mostly_good() -> None:
