@@ -18,14 +18,20 @@ _ENDLESS = ("text/event-stream", "application/x-ndjson")
 
 
 def ended_in_time(call: Call, operation: Operation, response: Response) -> Response:
-    """The same answer; one that is endless ends when its caller's token or role has. Who may, takes it up again."""
+    """The same answer; one that is endless ends when its caller's token or role has. Who may, takes it up again.
+
+    Raises TooMany for who has too many of them; the owner is not held to it.
+    """
     if isinstance(response, StreamingResponse) and operation.media in _ENDLESS:
+        if not call.who.principal.owner:
+            call.services.streams.check(call.who.name)
         response.body_iterator = _while_allowed(call, operation, response.body_iterator)
     return response
 
 
 async def _while_allowed(call: Call, operation: Operation, parts: Any) -> AsyncIterator[Any]:
-    looked = time.monotonic()
+    looked, streams = time.monotonic(), call.services.streams
+    streams.began(call.who.name)
     try:
         async for part in parts:
             if time.monotonic() - looked >= AGAIN:
@@ -39,4 +45,5 @@ async def _while_allowed(call: Call, operation: Operation, parts: Any) -> AsyncI
                         return
             yield part
     finally:
+        streams.ended(call.who.name)
         await parts.aclose()

@@ -1,10 +1,10 @@
-"""How much one caller may ask for."""
+"""How much one caller may ask for, and how much of it at once."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from backend.errors import TooMany
@@ -38,3 +38,27 @@ class Rates:
         self._buckets[who] = (left - 1, now)
         if len(self._buckets) > _MOST:
             self._buckets.popitem(last=False)
+
+
+class Streams:
+    """How many endless answers each caller has open: nobody may have all connections of a door."""
+
+    MOST = 100
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+
+    def check(self, who: str) -> None:
+        """Raises TooMany where there are as many as there may be."""
+        if self._open.get(who, 0) >= self.MOST:
+            raise TooMany(f"{who} has {self.MOST} streams open, which is as many as there may be", wait=10)
+
+    def began(self, who: str) -> None:
+        """Count one."""
+        self._open[who] += 1
+
+    def ended(self, who: str) -> None:
+        """Count one less."""
+        self._open[who] -= 1
+        if self._open[who] <= 0:
+            del self._open[who]

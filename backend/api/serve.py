@@ -14,6 +14,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from backend.api.doors import PEER, Door, Marked, Way, peer
 
 SLOWEST_HEADERS = 15.0  # seconds until a request's headers must be there, and a new connection must have asked
+SLOWEST_REQUEST = 75.0  # and until it has sent the rest as well, even if it was answered before
+SLOWEST_READER = (
+    60.0  # seconds without room for what is said, after which one has waited long enough (twice as long at most)
+)
 LARGEST_HEADERS = 64 << 10  # bytes of them, with the URL
 MOST_AT_ONCE = 2000  # requests and connections of one door
 
@@ -27,24 +31,34 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(HttpToolsProtocol):
-    """HTTP that does not wait for ever for the headers of a request, nor keeps any amount of them."""
+    """HTTP that does not wait for ever for a request, nor for answers to be read, nor keeps any amount of headers."""
 
     _timer: asyncio.TimerHandle | None = None
+    _watch: asyncio.TimerHandle | None = None
+    _stuck = False  # whether there was no room for what is to be said when it was last looked
     _size = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Whoever connects has to ask."""
         super().connection_made(transport)
-        self._wait()
+        self._wait(SLOWEST_HEADERS)
+        self._watch = self.loop.call_later(SLOWEST_READER, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._heard()
+        if self._watch is not None:
+            self._watch.cancel()
         super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+        self._stuck = False
+        super().resume_writing()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._size = 0
-        self._wait()
+        self._wait(SLOWEST_HEADERS)
 
     def on_url(self, url: bytes) -> None:
         self._grow(len(url), 414, b"URI Too Long")
@@ -55,16 +69,29 @@ class _Protocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._heard()
+        self._wait(SLOWEST_REQUEST)
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._heard()
+        super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
         with contextlib.suppress(_TooLarge):
             super().data_received(data)
 
-    def _wait(self) -> None:
+    def _look(self) -> None:
+        """End a connection whose other end does not read; also one that is closed but for what it does not take."""
+        stuck = self.flow.write_paused or self.transport.is_closing()
+        if stuck and self._stuck:
+            self.transport.abort()
+            return
+        self._stuck = stuck
+        self._watch = self.loop.call_later(SLOWEST_READER, self._look)
+
+    def _wait(self, seconds: float) -> None:
         self._heard()
-        self._timer = self.loop.call_later(SLOWEST_HEADERS, self._given_up)
+        self._timer = self.loop.call_later(seconds, self._given_up)
 
     def _heard(self) -> None:
         if self._timer is not None:
@@ -83,7 +110,9 @@ class _Protocol(HttpToolsProtocol):
     def _say(self, status: int, phrase: bytes) -> None:
         """The last that is said on this connection."""
         self._heard()
-        if not self.transport.is_closing():
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.abort()  # amid another answer nothing can be said
+        elif not self.transport.is_closing():
             self.transport.write(b"HTTP/1.1 %d %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % (status, phrase))
             self.transport.close()
 

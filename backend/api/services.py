@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from backend import __version__
 from backend.api.identity import Login
 from backend.api.journal import Refusals
-from backend.api.rates import Rates
+from backend.api.rates import Rates, Streams
 from backend.artifacts import ArtifactStore, CodeStore
 from backend.clock import Clock
 from backend.cluster_access import REGISTRY
@@ -75,6 +75,7 @@ class Services:
     lease: Lease = field(default_factory=Lease)
     safeguards: Safeguards = field(default_factory=Safeguards)
     rates: Rates = field(default_factory=lambda: Rates(0, 1))
+    streams: Streams = field(default_factory=Streams)
     refusals: Refusals = field(init=False)
 
     def __post_init__(self) -> None:
