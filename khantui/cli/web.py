@@ -29,10 +29,20 @@ ASSERTION = "x-goog-iap-jwt-assertion"
 @click.option(
     "--sign-in", is_flag=True, help="Sessions have the rights of whom the proxy (IAP) names, not of who starts this."
 )
+@click.option(
+    "--sessions", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="How many at once, at most."
+)
 @click.option("--read-only", is_flag=True, help="Nothing can be changed from there.")
 @pass_session
 def web(
-    session: Session, host: str, port: int, public_url: str | None, behind_proxy: bool, sign_in: bool, read_only: bool
+    session: Session,
+    host: str,
+    port: int,
+    public_url: str | None,
+    behind_proxy: bool,
+    sign_in: bool,
+    sessions: int,
+    read_only: bool,
 ) -> int:
     """Serve the terminal interface to a browser, with the rights of whoever starts this; or, with --sign-in, of whom
     Google's Identity-Aware Proxy names. Then the daemon must know that proxy (its --iap-audience).
@@ -51,7 +61,7 @@ def web(
     arguments = ["--address", str(session.client.address), *(["--read-only"] if read_only else [])]
     note("ctrl-c ends it; sessions that are open end with it")
     names = partial(_sign_in, session.client.address) if sign_in else None
-    WebServer(arguments, host=host, port=port, public_url=public_url, sign_in=names).serve()
+    WebServer(arguments, host=host, port=port, public_url=public_url, sign_in=names, most=sessions).serve()
     return 0
 
 

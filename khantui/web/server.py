@@ -23,17 +23,17 @@ from textual_serve.server import Server
 
 from khantui.errors import Failure, Misuse
 
-TEMPLATES = Path(__file__).parent / "templates"
+PAGE = Path(__file__).parent / "page"
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 _HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline';"
-        " connect-src 'self' ws: wss:; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
-    ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
 }
+_KEPT = ("/static/", "/page/")  # what browsers may keep; nothing of it is anybody's
 _SIGNED_IN: ContextVar[str] = ContextVar("signed_in", default="")
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -64,14 +64,28 @@ class WebServer(Server):
         host: str,
         port: int,
         public_url: str | None,
+        most: int,
         sign_in: Callable[[Mapping[str, str]], str] | None = None,
     ) -> None:
-        """`sign_in` is given a request's headers, and says what opens the daemon in the name of who has sent it."""
+        """`sign_in` is given a request's headers, and says what opens the daemon in the name of who has sent it.
+
+        `most`: sessions at once; each is a program of its own, of some 100 MB.
+        """
         command = shlex.join([sys.executable, "-m", "khantui", *arguments])
-        super().__init__(
-            command, host=host, port=port, title="khantui", public_url=public_url, templates_path=TEMPLATES
-        )
+        super().__init__(command, host=host, port=port, title="khantui", public_url=public_url, templates_path=PAGE)
         self._sign_in = sign_in
+        self._most, self._open = most, 0
+        public = urlsplit(self.public_url)
+        origin, sockets = (
+            f"{public.scheme}://{public.netloc}",
+            f"{'wss' if public.scheme == 'https' else 'ws'}://{public.netloc}",
+        )
+        # scripts are files of ours; styles must be allowed in the page, because xterm.js writes them there
+        self._policy = (
+            f"default-src 'none'; script-src 'self' {origin}; style-src 'self' 'unsafe-inline' {origin};"
+            f" font-src 'self' {origin}; img-src 'self' {origin} data: blob:; connect-src 'self' {origin} {sockets};"
+            " frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+        )
         self.hosts = {urlsplit(self.public_url).netloc, *(f"{name}:{port}" for name in LOOPBACK | {"[::1]"})}
 
     def initialize_logging(self) -> None:
@@ -79,7 +93,21 @@ class WebServer(Server):
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
-        """A session: a program of its own, with the rights of this one, or of whom the proxy names."""
+        """A session: a program of its own, with the rights of this one, or of whom the proxy names.
+
+        It lives and ends with this connection. Nothing that a browser brings along (cookies, addresses) leads to one
+        that there is already.
+        """
+        if self._open >= self._most:
+            log.warning("a session is refused: %d are open, which is as many as there may be (--sessions)", self._open)
+            raise web.HTTPServiceUnavailable(text="as many sessions are open as there may be\n")
+        self._open += 1
+        try:
+            return await self._begin(request)
+        finally:
+            self._open -= 1
+
+    async def _begin(self, request: web.Request) -> web.WebSocketResponse:
         if self._sign_in is None:
             return await super().handle_websocket(request)
         try:
@@ -93,7 +121,18 @@ class WebServer(Server):
     async def _make_app(self) -> web.Application:
         app = await super()._make_app()
         app.middlewares.append(self._guard)
+        app.router.add_static("/page", PAGE, name="page")
+        app.on_response_prepare.append(self._secure)
         return app
+
+    async def _secure(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Headers of every answer, also of those that are sent in parts."""
+        response.headers.update(_HEADERS)
+        response.headers["Content-Security-Policy"] = (
+            "default-src 'none'; sandbox" if request.path.startswith("/download/") else self._policy
+        )
+        kept = request.path.startswith(_KEPT) and response.status < 400
+        response.headers["Cache-Control"] = "max-age=3600" if kept else "no-store"
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -106,10 +145,7 @@ class WebServer(Server):
             )
         if request.path == "/ws" and not origin:
             return web.Response(status=403, text="browsers only\n")
-        response = await handler(request)
-        if not response.prepared:
-            response.headers.update(_HEADERS)
-        return response
+        return await handler(request)
 
     async def on_startup(self, app: web.Application) -> None:
         """Say where it is."""
