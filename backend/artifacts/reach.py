@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]
+SILENCE = 60.0  # seconds without a byte after which the web is not waited for any longer
 _SYSTEM = ("/proc", "/sys", "/dev")
 _TRANSLATED = IPv6Network("64:ff9b::/96")  # NAT64: an IPv4 address in its last four bytes
 _METADATA = frozenset((IPv4Address("168.63.129.16"),))  # of clouds, at addresses that look like anybody's
@@ -118,7 +119,7 @@ class Reach:
             event_hooks={"request": [look]},
             follow_redirects=True,
             max_redirects=5,
-            timeout=60,
+            timeout=SILENCE,
             trust_env=False,
         )
 

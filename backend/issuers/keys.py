@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 FRESH = 3600.0  # seconds after which a key set is fetched again
 STALE = 6 * 3600.0  # seconds after which one that could not be fetched again is not used any more
 PAUSE = 30.0  # seconds between two fetches, whatever is asked for: strangers can name keys that there are not
+TIMEOUT = 10.0  # seconds that a fetch may take in all, also of an issuer that answers drop by drop
 _MOST = 1 << 20  # bytes of an answer
 _MOST_KEYS = 100
 _DISCOVERY = "/.well-known/openid-configuration"
@@ -72,10 +73,12 @@ class KeySet:
             if wanted and self._now() - self._tried >= PAUSE:
                 self._tried = self._now()
                 try:
-                    self._keys = await self._fetch()
+                    async with asyncio.timeout(TIMEOUT):
+                        self._keys = await self._fetch()
                     self._fetched = self._now()
                 except (httpx.HTTPError, OSError, ValueError) as error:
-                    log.warning("the keys of %s cannot be fetched: %s", self._issuer, error)
+                    why = str(error) or "it does not answer"
+                    log.warning("the keys of %s cannot be fetched: %s", self._issuer, why)
             if self._now() - self._fetched >= STALE:
                 self._keys = {}
                 raise Unavailable(f"the keys of {self._issuer} cannot be fetched at the moment")
@@ -84,7 +87,7 @@ class KeySet:
         """The keys as they are now. Raises ValueError for what is no key set, and what httpx raises."""
         self.fetches += 1
         self._context = self._context or ssl.create_default_context(cafile=str(self._ca) if self._ca else None)
-        async with httpx.AsyncClient(verify=self._context, timeout=5.0, follow_redirects=False) as client:
+        async with httpx.AsyncClient(verify=self._context, timeout=TIMEOUT / 2, follow_redirects=False) as client:
             url = self._url or await self._discovered(client)
             found = (await _json(client, url)).get("keys")
         if not isinstance(found, list) or len(found) > _MOST_KEYS:

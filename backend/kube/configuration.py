@@ -14,6 +14,7 @@ from msgspec import Struct
 from backend.errors import ClusterError
 from backend.kube.client import Kube
 
+LOGIN = 30.0  # seconds that a kubeconfig's command for credentials may take
 _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -74,5 +75,9 @@ async def _from_file(wanted: Connection, loaded: client.Configuration) -> str:
             names = ", ".join(sorted(c["name"] for c in contexts))
             raise ClusterError(f"{path} has no context {wanted.context!r}", hint=f"there are: {names}")
         current = found[0]
-    await config.load_kube_config(path, wanted.context or None, loaded)
+    try:
+        async with asyncio.timeout(LOGIN):
+            await config.load_kube_config(path, wanted.context or None, loaded)
+    except TimeoutError:
+        raise ConfigException(f"the command for credentials in {path} took more than {LOGIN:.0f} s") from None
     return str(current["context"].get("namespace") or "default")

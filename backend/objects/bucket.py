@@ -24,6 +24,7 @@ BLOCK = 8 << 20  # bytes that are read or written at once
 AHEAD = 4  # blocks of one object that are under way at once
 MOST_PARTS = 10_000  # of one multipart upload, by S3's own rule
 COPYABLE = 5 << 30  # bytes of the largest object that S3 copies by itself
+SILENCE = 60.0  # seconds without a byte after which a request has failed
 PATIENCE = 60.0  # seconds for which a request that fails for the store's sake is tried again
 
 
@@ -63,7 +64,7 @@ def open_bucket(url: str, *, patience: float | None = None, ours: bool = True) -
         Path(f"/{prefix}").mkdir(parents=True, exist_ok=True)
     else:
         # an endpoint of plain http:// is meant; a body of any size takes as long as it takes, if only it goes on
-        options["client_options"] = {"allow_http": True, "timeout": "1h", "read_timeout": "60s"}
+        options["client_options"] = {"allow_http": True, "timeout": "1h", "read_timeout": timedelta(seconds=SILENCE)}
         options["retry_config"] = {
             "max_retries": 1000,
             "retry_timeout": timedelta(seconds=PATIENCE if patience is None else patience),

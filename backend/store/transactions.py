@@ -14,6 +14,7 @@ from backend.errors import StoreError, StoreFull, StoreUnavailable
 from backend.store.calls import Ambiguous, Calls, rpc
 
 _COMPARE = rpc.Compare
+PATIENCE = 2.5  # time-outs of a call, after which a transaction is given up, whatever is known of it
 
 
 class Slot:
@@ -63,10 +64,10 @@ class Transactions:
         """Make one: its revision, or None if a comparison fails. `writes`: not all operations are deletes."""
         slot = self._take_slot()
         mark = str(next(self._numbers)).encode()
-        end = asyncio.get_running_loop().time() + 4 * self._calls.timeout
+        end = asyncio.get_running_loop().time() + PATIENCE * self._calls.timeout
         try:
             while True:
-                made, decided = await self._attempt(slot, mark, compare, operations)
+                made, decided = await self._attempt(slot, mark, compare, operations, end)
                 if decided:
                     return made
                 if asyncio.get_running_loop().time() > end:
@@ -80,9 +81,9 @@ class Transactions:
                 self._free.append(slot)
 
     async def _attempt(
-        self, slot: Slot, mark: bytes, compare: list[Any], operations: list[Any]
+        self, slot: Slot, mark: bytes, compare: list[Any], operations: list[Any], end: float
     ) -> tuple[int | None, bool]:
-        """Try a transaction once: what came of it, and whether that is final."""
+        """Try a transaction once: what came of it, and whether that is final. `end`: when to give up, by the loop."""
         request = rpc.TxnRequest(
             compare=[*compare, slot.unchanged()],
             success=[*operations, _put(slot.key, mark)],
@@ -92,7 +93,7 @@ class Transactions:
         try:
             answer = await self._calls.call("kv", "Txn", request, writes=True)
         except Ambiguous:
-            made = await self._settle(slot, mark)
+            made = await self._settle(slot, mark, end)
             return made, made > 0
         except StoreError:
             slot.known = True
@@ -117,21 +118,22 @@ class Transactions:
             raise _unknown(error) from error
         return int(answer.header.revision) if answer.succeeded else None
 
-    async def _settle(self, slot: Slot, mark: bytes) -> int:
+    async def _settle(self, slot: Slot, mark: bytes, end: float) -> int:
         """After an unknown outcome: the revision the transaction made; or 0, and then it never will be made.
 
         Overwriting the slot's key overtakes a transaction that is still on its way: its condition no longer holds.
         """
         void = b"void " + mark
-        end = asyncio.get_running_loop().time() + 12 * self._calls.timeout
+        loop = asyncio.get_running_loop()
         while True:
             request = rpc.TxnRequest(
                 compare=[slot.unchanged()], success=[_put(slot.key, void)], failure=[_range(slot.key)]
             )
+            left = max(min(self._calls.timeout, end - loop.time()), 0.1)
             try:
-                answer = await self._calls.call("kv", "Txn", request, writes=True)
+                answer = await self._calls.call("kv", "Txn", request, writes=True, timeout=left)
             except (Ambiguous, StoreUnavailable) as error:  # of this request; the one before may have been made
-                if asyncio.get_running_loop().time() > end:
+                if loop.time() > end:
                     raise _unknown(error) from error
                 await asyncio.sleep(0.05)
                 continue

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from backend.errors import StoreError, StoreUnavailable
-from backend.store import watching
+from backend.store import calls, watching
 from backend.store.base import Condition, Delete, Put, Store
 from backend.store.calls import Ambiguous
 from backend.store.etcd import EtcdStore
@@ -282,3 +283,20 @@ def test_endpoints_may_be_written_as_etcdctl_takes_them(given: str, used: str) -
 def test_endpoints_that_make_no_sense_are_refused(endpoints: list[str]) -> None:
     with pytest.raises(StoreError, match="endpoint"):
         EtcdStore(endpoints)
+
+
+async def test_a_client_that_asks_nothing_does_not_ping_until_etcd_hangs_up(
+    etcd_target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_it_is = dict(calls._PLAIN)
+    stores = []
+    for more in ({}, {"grpc.keepalive_permit_without_calls": 1}):
+        monkeypatch.setattr(calls, "_PLAIN", list({**as_it_is, "grpc.keepalive_time_ms": 200, **more}.items()))
+        stores.append(EtcdStore([etcd_target]))
+        assert await stores[-1].get("a") is None
+    ours, pinging = (store.calls.member().channel for store in stores)
+    async with asyncio.timeout(20):  # this one pings all the time, and is told so
+        await pinging.wait_for_state_change(grpc.ChannelConnectivity.READY)
+    assert ours.get_state() is grpc.ChannelConnectivity.READY
+    for store in stores:
+        await store.close()
