@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from khantui.places import COMMANDS
 from khantui.render.describe import describe_run, explain
 from khantui.render.rows import short
 from khantui.screens import acts
+from khantui.screens.ask import Line
 from khantui.screens.host import Host
 from khantui.screens.text import TextPage
 from khantui.screens.view import View
@@ -53,9 +55,11 @@ class KhantuiApp(Host):
         Binding("ctrl+p", "command_palette", "palette", show=False),
     ]
 
-    def __init__(self, address: Address, *, read_only: bool = False, start: str = "runs") -> None:
+    def __init__(self, address: Address, *, read_only: bool = False, start: str = "runs", reason: str = "") -> None:
+        """`reason`: why things are done in this session, for the journal, where nothing else is said."""
         super().__init__()
-        self.link = Link(Client(address, timeout=15.0, patience=0.0))
+        self._reason = reason
+        self.link = self._linked(address)
         self.overview = Overview()
         self.read_only = read_only
         self.commands = tuple(COMMANDS)
@@ -69,6 +73,20 @@ class KhantuiApp(Host):
             self.register_theme(theme)
         chosen = settings.load().theme
         self.theme = chosen if chosen in self.available_themes else "khantui-dark"
+
+    def _linked(self, address: Address) -> Link:
+        return Link(Client(address, timeout=15.0, patience=0.0, reason=self._reason), self._ask_why)
+
+    async def _ask_why(self, said: str) -> str:
+        """A reason, which the daemon wants for what it was asked; "" if none is given."""
+        given: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+
+        def take(text: str | None) -> None:
+            if not given.done():
+                given.set_result(text)
+
+        self.push_screen(Line(f"why? {said}", placeholder="for the journal; esc leaves it undone"), take)
+        return (await given or "").strip()
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return defaults(self.current_theme.dark)
@@ -106,7 +124,7 @@ class KhantuiApp(Host):
     def switch(self, name: str, context: Context) -> None:
         """To another daemon; nothing of this one stays."""
         self.link.stop()
-        self.link = Link(Client(of_context(context), timeout=15.0, patience=0.0))
+        self.link = self._linked(of_context(context))
         self.overview, self.context, self.read_only = Overview(), name, context.read_only
         self.who = None
         self._was_away, self._places, self._at = False, [], -1

@@ -29,6 +29,8 @@ PLACES = {
     "channels": "where notifications go, and a test of them",
     "access": "who may do what",
     "tokens": "tokens of machines",
+    "accounts": "what stages may reach: service accounts",
+    "secrets": "secrets, and who was given which",
     "audit": "who did what, and who was kept from it",
     "new": "write a pipeline",
     "ctx": "the daemons that have a name",

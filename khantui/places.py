@@ -131,6 +131,18 @@ def _tokens(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
     return Tokens(command, rest)
 
 
+def _accounts(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
+    from khantui.screens.accounts import Accounts
+
+    return Accounts(command, rest)
+
+
+def _secrets(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
+    from khantui.screens.secrets import Secrets
+
+    return Secrets(command, rest)
+
+
 def _audit(app: KhantuiApp, command: str, rest: str) -> Screen[None]:
     from khantui.screens.audit import Audit
 
@@ -255,4 +267,6 @@ COMMANDS: dict[str, Open] = {
     "access": _access,
     "audit": _audit,
     "tokens": _tokens,
+    "accounts": _accounts,
+    "secrets": _secrets,
 }

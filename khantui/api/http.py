@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -24,6 +25,9 @@ from khantui.errors import Denied, Failure, Misuse, Unreachable
 
 T = TypeVar("T")
 Query = Mapping[str, Any]
+
+BECAUSE: ContextVar[str] = ContextVar("because", default="")
+"""Why what is asked for from here on is done, for the journal; "" for what the client was made with."""
 
 # what a connection does when the daemon behind it goes away
 LOST = (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
@@ -61,7 +65,7 @@ class Http:
     def __init__(self, address: Address, *, timeout: float = 60.0, patience: float = 20.0, reason: str = "") -> None:
         """`reason`: why things are done, for the journal."""
         self.address = address
-        self._reason = quote(reason, safe=" ")  # headers have no other letters
+        self._reason = reason
         self.patience = patience
         self._met = False
         self._client = httpx.Client(
@@ -102,8 +106,8 @@ class Http:
         headers = {**(headers or {}), **({"Content-Type": media} if content is not None else {})}
         if method != "GET":
             headers["Idempotency-Key"] = secrets.token_hex(16)
-            if self._reason:
-                headers["X-Khantui-Reason"] = self._reason
+            if reason := BECAUSE.get() or self._reason:
+                headers["X-Khantui-Reason"] = quote(reason, safe=" ")  # headers have no other letters
         request = self._client.build_request(method, path, params=_clean(query), content=content, headers=headers)
         return self._persist(lambda: self._checked(self._client.send(request)))
 

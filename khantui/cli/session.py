@@ -38,9 +38,13 @@ class Session:
             from khantui.api.address import resolve
             from khantui.api.client import Client
 
-            reason = self.message or os.environ.get("KHANTUI_MESSAGE", "")
-            self._client = Client(resolve(self.address, self.data, os.environ), reason=reason)
+            self._client = Client(resolve(self.address, self.data, os.environ), reason=self.reason)
         return self._client
+
+    @property
+    def reason(self) -> str:
+        """Why things are done, for the journal."""
+        return self.message or os.environ.get("KHANTUI_MESSAGE", "")
 
     @property
     def folder(self) -> Path:

@@ -38,7 +38,7 @@ def open_interface(
     if "TEXTUAL_DRIVER" not in os.environ:  # the terminal knows better, also when it is resized
         for stale in ("COLUMNS", "LINES"):
             os.environ.pop(stale, None)
-    app = KhantuiApp(session.client.address, read_only=read_only)
+    app = KhantuiApp(session.client.address, read_only=read_only, reason=session.reason)
     left = threading.Event()
 
     def start_examples() -> None:

@@ -58,6 +58,8 @@ def web(
         raise Misuse("--sign-in is for what is behind a proxy that names people", "--behind-proxy --public-url URL")
     for variable, value in session.client.address.environment().items():
         os.environ[variable] = value  # for the interfaces, which are programs of their own
+    if session.reason:
+        os.environ["KHANTUI_MESSAGE"] = session.reason
     arguments = ["--address", str(session.client.address), *(["--read-only"] if read_only else [])]
     note("ctrl-c ends it; sessions that are open end with it")
     names = partial(_sign_in, session.client.address) if sign_in else None

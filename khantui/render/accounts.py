@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from khantui.render.moments import stamp
 from khantui.render.table import Cell, Column
+from khantui.render.text import visible
 
 if TYPE_CHECKING:
     from backend.accounts.account import SecretUse
     from backend.api.wire_accounts import AccountView, SecretView, UseView
 
 _SECRETS = "/khan/secrets"
+_NAMED = 5  # of those who still use something
+Line = list[tuple[str, str]]  # (text, role)
 
 
 def account_columns() -> list[Column[AccountView]]:
@@ -91,3 +94,30 @@ def about_secret(view: SecretView) -> Iterator[tuple[str, str]]:
 def _by(use: UseView) -> str:
     attempt = f", attempt {use.attempt}" if use.attempt > 1 else ""
     return f"{use.pipeline} {use.run[-6:]} {use.stage}{attempt}"
+
+
+def lines(facts: Iterable[tuple[str, str]]) -> list[Line]:
+    """Facts one below the other, without those that say nothing."""
+    return [[(f"{label:<14}", "faint"), (visible(value), "")] for label, value in facts if value]
+
+
+def used(account: str, secrets: Sequence[SecretView]) -> Iterator[tuple[str, str]]:
+    """Which attempts were given an account's secrets, the newest first, line by line."""
+    uses = [(use, secret.name) for secret in secrets for use in secret.uses if use.account == account]
+    for number, (use, name) in enumerate(sorted(uses, key=lambda each: each[0].at, reverse=True)):
+        yield "" if number else "given to", f"{stamp(use.at)}  {name}  {_by(use)}"
+    if secrets and not uses:
+        yield "given to", "nobody yet"
+
+
+def still_used(view: AccountView | SecretView) -> str:
+    """Who still uses it, for the question whether it is to be deleted."""
+    what, users = (
+        ("the service account", view.accounts) if hasattr(view, "accounts") else ("the pipeline", view.pipelines)
+    )
+    if not users:
+        last = getattr(view, "last_used", None)
+        return f"{view.name}: nobody uses it" + (f"; last {stamp(last.at)} {_by(last)}" if last is not None else "")
+    more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
+    names = f"{what}{'s' * (len(users) > 1)} {', '.join(users[:_NAMED])}{more}"
+    return f"{view.name} is still used by {names}, and so stays"

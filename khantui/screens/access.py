@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeVar
 
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.screen import ModalScreen
-from textual.widgets import Input, Label, Select, Static
+from textual.widgets import Input, Label, Select
 
 from backend.api.wire import Bind, BindingView, CreateToken, TokenMade, TokenView
-from khantui.errors import Failure, Misuse
 from khantui.render.access import binding_columns, explain_lines, token_columns, where
 from khantui.render.table import Column
-from khantui.render.text import visible
 from khantui.screens import acts
 from khantui.screens.ask import Confirm
-from khantui.screens.host import Host, title
+from khantui.screens.form import Storing
 from khantui.screens.listing import Listing
 from khantui.screens.text import TextPage
+from khantui.state.declared import pairs
 from khantui.state.rows import ListRows
 from khantui.state.when import seconds_of
 
+T = TypeVar("T")
 FIELDS = frozenset(("subject", "role", "pipelines", "by"))
 ROLES = ("viewer", "operator", "editor", "admin")
 
@@ -99,7 +97,7 @@ class Access(Listing[BindingView]):
     async def action_new_binding(self) -> None:
         """Ask for whom, which and on what."""
         at = self.table.current
-        if await self.host.push_screen_wait(RoleForm(at.subject if at is not None else "")):
+        if await self.host.push_screen_wait(RoleForm("give a role", at.subject if at is not None else "")):
             self.look()
 
     @work(group="act")
@@ -168,7 +166,7 @@ class Tokens(Listing[TokenView]):
     @work(group="act")
     async def action_new_token(self) -> None:
         """Ask for a name and what it may do, and show it, this once."""
-        made = await self.host.push_screen_wait(TokenForm())
+        made = await self.host.push_screen_wait(TokenForm("a new token"))
         if made is None:
             return
         self.look()
@@ -187,88 +185,39 @@ class Tokens(Listing[TokenView]):
             self.look()
 
 
-class AccessForm(ModalScreen[Any]):
-    """A subject or a name, a role, and on what it is. It stays open until the daemon has stored it."""
+class AccessForm(Storing[T]):
+    """A subject or a name, a role, and on what it is."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "leave it"),
-        Binding("ctrl+s,f2", "store", "store", priority=True),
-    ]
-
-    TITLE_WORD = ""
     FIRST: tuple[str, str, str] = ("", "", "")  # label, id, what may stand there
 
-    def __init__(self, first: str = "", role: str = "operator") -> None:
-        super().__init__()
-        self._first, self._role = first, role
+    def __init__(self, head: str, first: str = "") -> None:
+        super().__init__(head)
+        self._first = first
 
-    @property
-    def host(self) -> Host:
-        """The application."""
-        return cast(Host, self.app)
-
-    def compose(self) -> ComposeResult:
+    def fields(self) -> ComposeResult:
         label, name, hint = self.FIRST
-        with Vertical(id="dialog") as dialog:
-            dialog.border_title = title(self.TITLE_WORD)
-            dialog.border_subtitle = "enter store it · tab next field · esc leave it"
-            yield Label(label)
-            yield Input(self._first, placeholder=hint, id=name, compact=True)
-            yield Label("role")
-            yield Select([(r, r) for r in ROLES], value=self._role, allow_blank=False, id="role", compact=True)
-            yield Label("pipelines of this name; empty: all")
-            yield Input(placeholder="sales-*", id="pipelines", compact=True)
-            yield Label("pipelines with these labels, with spaces between; empty: any")
-            yield Input(placeholder="team=sales", id="labels", compact=True)
-            yield from self.more()
-            yield Static("", id="wrong", markup=False)
-
-    def more(self) -> ComposeResult:
-        """More fields."""
-        yield from ()
-
-    def text(self, name: str) -> str:
-        """What was written into a field."""
-        return self.query_one(f"#{name}", Input).value.strip()
+        yield Label(label)
+        yield Input(self._first, placeholder=hint, id=name, compact=True)
+        yield Label("role")
+        yield Select([(r, r) for r in ROLES], value="operator", allow_blank=False, id="role", compact=True)
+        yield Label("pipelines of this name; empty: all")
+        yield Input(placeholder="sales-*", id="pipelines", compact=True)
+        yield Label("pipelines with these labels, with spaces between; empty: any")
+        yield Input(placeholder="team=sales", id="labels", compact=True)
 
     @property
     def role(self) -> Any:
         """The role that was chosen."""
-        return self.query_one("#role", Select).value
+        return self.chosen("role")
 
     def labels(self) -> dict[str, str]:
         """The labels that were written. Raises Misuse."""
-        words = self.text("labels").split()
-        if wrong := [word for word in words if "=" not in word]:
-            raise Misuse(f"{wrong[0]!r} is no label", "team=sales")
-        return {key: value for key, _, value in (word.partition("=") for word in words)}
-
-    async def stored(self) -> object:
-        """Have the daemon store it: what this is dismissed with. Raises Failure."""
-        raise NotImplementedError
-
-    def on_input_submitted(self) -> None:
-        self.action_store()
-
-    @work(group="store", exclusive=True)
-    async def action_store(self) -> None:
-        """Store it, and be gone; what the daemon refuses is said, and everything stays as it is."""
-        try:
-            self.dismiss(await self.stored())
-        except Failure as failure:
-            wrong = self.query_one("#wrong", Static)
-            wrong.update(visible(" → ".join(filter(None, (failure.message, failure.hint)))))
-            wrong.display = True
-
-    def action_leave(self) -> None:
-        """Without storing it."""
-        self.dismiss(None)
+        return pairs(self.text("labels"), "label", "team=sales")
 
 
-class RoleForm(AccessForm):
+class RoleForm(AccessForm[BindingView]):
     """A role for somebody."""
 
-    TITLE_WORD = "give a role"
     FIRST = ("to whom", "subject", "ann@example.org, group:analysts, user:unix:ann, token:ci, everyone")
 
     async def stored(self) -> BindingView:
@@ -278,13 +227,13 @@ class RoleForm(AccessForm):
         return made
 
 
-class TokenForm(AccessForm):
+class TokenForm(AccessForm[TokenMade]):
     """A token for a machine."""
 
-    TITLE_WORD = "a new token"
     FIRST = ("name", "name", "ci")
 
-    def more(self) -> ComposeResult:
+    def fields(self) -> ComposeResult:
+        yield from super().fields()
         yield Label("it holds for; 366d at most")
         yield Input("90d", id="expires", compact=True)
 

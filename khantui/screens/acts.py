@@ -137,10 +137,20 @@ async def describe_schedule(host: Host, schedule: ScheduleView) -> None:
 
 
 async def delete_each(
-    host: Host, verb: str, what: str, lost: str, names: Sequence[str], delete: Callable[[Client, str], None]
+    host: Host,
+    verb: str,
+    what: str,
+    lost: str,
+    names: Sequence[str],
+    delete: Callable[[Client, str], None],
+    *,
+    said: Sequence[str] = (),
 ) -> list[str] | None:
-    """`verb` (delete, remove, …) things, after a question that says what is lost: those that are gone; None: no."""
-    details = "\n".join(filter(None, (lost, *names[:10])))
+    """`verb` (delete, remove, …) things, after a question that says what is lost: those that are gone; None: no.
+
+    `said` is what is to be known of each; their names if it is left out.
+    """
+    details = "\n".join(filter(None, (lost, *(said or names)[:10])))
     if not await host.push_screen_wait(Confirm(f"{verb.capitalize()} {what}?", details, yes=verb)):
         return None
     return [name for name in names if await host.done(lambda c, n=name: delete(c, n))]  # type: ignore[misc]

@@ -18,29 +18,40 @@ from textual.widgets.option_list import Option
 from backend.api.wire import StartRun
 from khantui.errors import Misuse
 from khantui.render.text import visible
-from khantui.screens.form import Form
+from khantui.screens.form import WHY, Form
 from khantui.screens.host import Host, title
 from khantui.state.when import moment_or_span
 
 
 class Confirm(ModalScreen[bool]):
-    """Whether to do what is named. `no` has the focus, unless it is harmless: what cannot be undone is asked so."""
+    """Whether to do what is named. `no` has the focus, unless it is harmless: what cannot be undone is asked so.
+
+    What changes something of the daemon's may be given a reason, for the journal.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,n,q", "answer(False)", "no"),
         Binding("y", "answer(True)", "yes"),
+        Binding("w", "why", "say why", show=False),
         Binding("left,right,h,l", "other", show=False),
     ]
 
-    def __init__(self, question: str, details: str = "", *, yes: str = "yes", harmless: bool = False) -> None:
+    def __init__(
+        self, question: str, details: str = "", *, yes: str = "yes", harmless: bool = False, local: bool = False
+    ) -> None:
+        """`local`: it is nothing that the daemon is asked to do."""
         super().__init__()
         self._question, self._details, self._yes, self._harmless = question, details, yes, harmless
+        self._local = local
+        self.because = ""
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog"):
             yield Label(visible(self._question), markup=False, classes="question")
             if self._details:
                 yield Static("\n".join(map(visible, self._details.split("\n"))), markup=False)
+            if not self._local:
+                yield Input(placeholder=f"why? (w)  {WHY}", id="why", compact=True)
             with Horizontal(classes="buttons"):
                 yield Button("no  (n)", id="no", compact=True)
                 yield Button(
@@ -48,14 +59,27 @@ class Confirm(ModalScreen[bool]):
                 )
 
     def on_mount(self) -> None:
+        self._to_button()
+
+    def _to_button(self) -> None:
         self.query_one("#yes" if self._harmless else "#no").focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        self.dismiss(event.button.id == "yes")
+        self.action_answer(event.button.id == "yes")
+
+    def on_input_submitted(self) -> None:
+        self._to_button()
 
     def action_answer(self, yes: bool) -> None:
         """Answer by key."""
+        if not self._local:
+            self.because = self.query_one("#why", Input).value.strip()
         self.dismiss(yes)
+
+    def action_why(self) -> None:
+        """To the line for the reason."""
+        for line in self.query("#why"):
+            line.focus()
 
     def action_other(self) -> None:
         """To the other button."""
@@ -178,6 +202,7 @@ class Trigger(Form[StartRun | None]):
         self._pipeline = pipeline
         self._parameters = parameters
         self._notice = said
+        self.because = ""
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog") as dialog:
@@ -190,6 +215,8 @@ class Trigger(Form[StartRun | None]):
             for number, (name, declared) in enumerate(self._parameters.items()):
                 yield Label(visible(name), markup=False)
                 yield self._field(f"p{number}", declared)
+            yield Label("why?")
+            yield Input(placeholder=WHY, id="why", compact=True)
             with Horizontal(classes="buttons"):
                 yield Button("start", id="start", variant="primary", compact=True)
                 yield Button("leave it", id="leave", compact=True)
@@ -223,6 +250,7 @@ class Trigger(Form[StartRun | None]):
             field = self.query_one(f"#p{number}")
             assert isinstance(field, (Input, Select))
             parameters[name] = str(field.value)
+        self.because = self.query_one("#why", Input).value.strip()
         self.dismiss(StartRun(parameters=parameters, date=self.query_one("#date", Input).value.strip()))
 
     def action_leave(self) -> None:

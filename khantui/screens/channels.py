@@ -9,8 +9,7 @@ from msgspec import UNSET
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.widgets import Input, Label, Static
+from textual.widgets import Input, Label
 
 from backend.api.wire import ChannelTest, ChannelView, PutChannel
 from khantui.errors import Failure, Misuse
@@ -19,8 +18,7 @@ from khantui.render.rows import channel_columns
 from khantui.render.table import Column
 from khantui.render.text import visible
 from khantui.screens import acts
-from khantui.screens.form import Form
-from khantui.screens.host import Host, title
+from khantui.screens.form import Storing
 from khantui.screens.listing import Listing
 from khantui.screens.text import TextPage
 from khantui.state.rows import ListRows
@@ -100,13 +98,15 @@ class Channels(Listing[ChannelView]):
     @work(group="act")
     async def action_new_channel(self) -> None:
         """Ask for a name and URLs."""
-        if await self.host.push_screen_wait(ChannelForm(None)):
+        if await self.host.push_screen_wait(ChannelForm(None)) is not None:
             self.look()
 
     @work(group="act")
     async def action_edit_channel(self) -> None:
         """Change it; URLs that are not written anew stay."""
-        if (channel := self.table.current) is not None and await self.host.push_screen_wait(ChannelForm(channel)):
+        if (channel := self.table.current) is not None and await self.host.push_screen_wait(
+            ChannelForm(channel)
+        ) is not None:
             self.look()
 
     @work(group="act")
@@ -123,64 +123,33 @@ class Channels(Listing[ChannelView]):
             self.look()
 
 
-class ChannelForm(Form[bool]):
-    """A channel, new or as it is. It stays open until the daemon has stored it."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "leave it"),
-        Binding("ctrl+s,f2", "store", "store", priority=True),
-    ]
+class ChannelForm(Storing[str]):
+    """A channel, new or as it is."""
 
     def __init__(self, before: ChannelView | None) -> None:
-        super().__init__()
+        super().__init__(f"channel {before.name}" if before else "a new channel")
         self._before = before
 
-    @property
-    def host(self) -> Host:
-        """The application."""
-        assert isinstance(self.app, Host)
-        return self.app
-
-    def compose(self) -> ComposeResult:
+    def fields(self) -> ComposeResult:
         before = self._before
-        with Vertical(id="dialog") as dialog:
-            dialog.border_title = title(f"channel {before.name}" if before else "a new channel")
-            dialog.border_subtitle = "enter store it · tab next field · esc leave it"
-            if before is None:
-                yield Label("name")
-                yield Input(placeholder="oncall", id="name", compact=True)
-            yield Label("URLs, with spaces between; they are never shown again")
-            hint = f"{', '.join(before.services)}: empty leaves them" if before else "slack://… mailto://…"
-            yield Input(placeholder=visible(hint), id="urls", password=True, compact=True)
-            yield Label("what happens within this time becomes one message")
-            yield Input(f"{before.every}s" if before else "1m", placeholder="1m", id="every", compact=True)
-            yield Static("", id="wrong", markup=False)
+        if before is None:
+            yield Label("name")
+            yield Input(placeholder="oncall", id="name", compact=True)
+        yield Label("URLs, with spaces between; they are never shown again")
+        hint = f"{', '.join(before.services)}: empty leaves them" if before else "slack://… mailto://…"
+        yield Input(placeholder=visible(hint), id="urls", password=True, compact=True)
+        yield Label("what happens within this time becomes one message")
+        yield Input(f"{before.every}s" if before else "1m", placeholder="1m", id="every", compact=True)
 
-    def on_input_submitted(self) -> None:
-        self.action_store()
-
-    @work(group="store", exclusive=True)
-    async def action_store(self) -> None:
-        """Store it, and be gone; what the daemon refuses is said, and everything stays as it is."""
-        try:
-            name = self._before.name if self._before else self.query_one("#name", Input).value.strip()
-            if not name:
-                raise Misuse("the channel needs a name")
-            urls = tuple(self.query_one("#urls", Input).value.split())
-            every = seconds_of(self.query_one("#every", Input).value.strip(), "within this time")
-            body = PutChannel(urls=urls or UNSET, every=every)
-            await self.host.link.ask(lambda c: c.put_channel(name, body))
-        except Failure as failure:
-            wrong = self.query_one("#wrong", Static)
-            wrong.update(visible(" → ".join(filter(None, (failure.message, failure.hint)))))
-            wrong.display = True
-            return
+    async def stored(self) -> str:
+        name = self._before.name if self._before else self.text("name")
+        if not name:
+            raise Misuse("the channel needs a name")
+        urls = tuple(self.text("urls").split())
+        body = PutChannel(urls=urls or UNSET, every=seconds_of(self.text("every"), "within this time"))
+        await self.host.link.ask(lambda c: c.put_channel(name, body))
         self.host.notify(f"the channel {name} is stored: t tests it", markup=False)
-        self.dismiss(True)
-
-    def action_leave(self) -> None:
-        """Without storing it."""
-        self.dismiss(False)
+        return name
 
 
 def subject(channel: ChannelView) -> dict[str, object]:

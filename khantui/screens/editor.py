@@ -150,7 +150,8 @@ class Editor(View):
             said = "it was kept when the editor was left" + (
                 f"; it began with v{left.base}, now there is v{self._base}" if left.base != self._base else ""
             )
-            if await self.app.push_screen_wait(Confirm(f"Go on with the draft of {name}?", said, yes="go on with it")):
+            asked = Confirm(f"Go on with the draft of {name}?", said, yes="go on with it", local=True)
+            if await self.app.push_screen_wait(asked):
                 self.draft.put_text(left.text)
             else:
                 drafts.drop(name)
@@ -360,7 +361,7 @@ class Editor(View):
             self.notify("choose a stage first", markup=False)
             return
         name = self._part.removeprefix("stage:")
-        if await self.app.push_screen_wait(Confirm(f"Remove the stage {name}?", yes="remove it")):
+        if await self.app.push_screen_wait(Confirm(f"Remove the stage {name}?", yes="remove it", local=True)):
             self.draft.remove_stage(name)
             self._part = "pipeline"
             self._changed()
@@ -404,7 +405,7 @@ class Editor(View):
     @work(group="act")
     async def action_discard(self) -> None:
         """Throw the changes away."""
-        if await self.app.push_screen_wait(Confirm("Throw away all changes?", yes="throw them away")):
+        if await self.app.push_screen_wait(Confirm("Throw away all changes?", yes="throw them away", local=True)):
             drafts.drop(self._pipeline)
             self.app.pop_screen()
 

@@ -11,10 +11,12 @@ from textual.app import App
 from textual.await_complete import AwaitComplete
 from textual.content import Content
 from textual.dom import DOMNode
+from textual.screen import Screen
 from textual.worker import active_worker
 
 from backend.api.wire import WhoView
 from khantui.api.client import Client
+from khantui.api.http import BECAUSE
 from khantui.errors import Failure
 from khantui.render.text import visible
 from khantui.screens.rights import OPERATIONS, Guarded
@@ -57,6 +59,15 @@ class Host(App[int]):
             if worker is not active_worker.get(None) and gone in worker.node.ancestors_with_self:
                 worker.cancel()
         return popped
+
+    async def push_screen_wait(  # type: ignore[override]  # no screen here is known by its name
+        self, screen: Screen[T], *, mode: str | None = None
+    ) -> T:
+        """As Textual does it; a reason that was given there is that of what is asked for next, for the journal."""
+        said = await super().push_screen_wait(screen, mode=mode)
+        if because := getattr(screen, "because", ""):
+            BECAUSE.set(because)
+        return said
 
     async def ask(self, call: Callable[[Client], T]) -> T | None:
         """The answer of the daemon, or None after its refusal was shown."""

@@ -34,6 +34,13 @@ OPERATIONS = {
     "edit_channel": "put_channel",
     "test_channel": "test_channel",
     "delete_channel": "delete_channel",
+    "new_account": "put_account",
+    "edit_account": "put_account",
+    "delete_account": "delete_account",
+    "new_secret": "put_secret",
+    "rotate_secret": "put_secret",
+    "delete_secret": "delete_secret",
+    "rewrap_secrets": "rewrap_secrets",
 }
 
 

@@ -11,14 +11,14 @@ import contextlib
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Literal, TypeVar
 
 import httpx
 
 from backend.api.wire import EventView
 from khantui.api.client import Client
-from khantui.api.http import LOST
+from khantui.api.http import BECAUSE, LOST
 from khantui.api.stream import connection
 from khantui.errors import Denied, Failure, Unreachable
 
@@ -36,8 +36,10 @@ PAUSES = (0.1, 2.0)  # seconds between two attempts to reach a daemon that is aw
 class Link:
     """One daemon. All methods are called on the event loop."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, why: Callable[[str], Awaitable[str]] | None = None) -> None:
+        """`why` is asked where the daemon wants a reason: it is told what for, and answers "" for none."""
         self.client = client
+        self._why = why
         self.state: State = "connecting"
         self.problem = ""
         self.heard_at = time.monotonic()  # the last sign of life
@@ -51,14 +53,25 @@ class Link:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def ask(self, call: Callable[[Client], T]) -> T:
-        """The answer to a question. Raises Failure."""
+        """The answer to a question. Raises Failure. A reason that was asked for on the way holds for what follows."""
+        try:
+            return await self._asked(call)
+        except Failure as failure:
+            if failure.code != "reason-required" or self._why is None:
+                raise
+            reason = await self._why(failure.message)
+            if not reason:
+                raise
+        BECAUSE.set(reason)
+        return await self._asked(call)
+
+    async def _asked(self, call: Callable[[Client], T]) -> T:
         async with self._free:
             try:
-                answer = await in_thread(lambda: call(self.client))
+                return await in_thread(lambda: call(self.client))
             except Unreachable as failure:
                 self._turn("away", failure.message)
                 raise
-            return answer
 
     def listen(self, hear: Hear) -> Callable[[], None]:
         """Have `hear` called with the events, oldest first; returns what ends that."""
@@ -188,7 +201,7 @@ class Link:
 
 
 async def in_thread(call: Callable[[], T]) -> T:
-    """The result of `call`, run in a thread that does not keep the program alive."""
+    """The result of `call`, run in a thread that does not keep the program alive, and knows what its caller knows."""
     loop = asyncio.get_running_loop()
     result: asyncio.Future[T] = loop.create_future()
 
@@ -210,5 +223,5 @@ async def in_thread(call: Callable[[], T]) -> T:
         except RuntimeError:
             return  # the loop is closed: the program ends
 
-    threading.Thread(target=run, daemon=True).start()
+    threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True).start()
     return await result

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from backend.access.model import ROLES
-from khantui.screens.access import Access, AccessForm, RoleForm, TokenForm, Tokens
+from khantui.screens.access import Access, RoleForm, TokenForm, Tokens
 from khantui.screens.ask import Confirm
+from khantui.screens.form import Storing
 from khantui.screens.text import TextPage
 from tests.tui.conftest import fill, shown, told, until
 from tests.tui.desk import Desk
@@ -24,7 +25,7 @@ def test_the_form_offers_the_roles_that_there_are() -> None:
     assert OFFERED == SHOWN == ROLES[1:]
 
 
-@tries({Access: "n w ctrl+d", AccessForm: "escape ctrl+s"})
+@tries({Access: "n w ctrl+d", Storing: "escape ctrl+s"})
 async def test_a_role_is_given_explained_and_taken_away(desk: Desk) -> None:
     app = desk.app("access")
     async with app.run_test(size=WIDE) as pilot:
@@ -56,7 +57,7 @@ async def test_a_role_is_given_explained_and_taken_away(desk: Desk) -> None:
     assert desk.do(desk.ask("GET", "/auth/bindings")).json()["items"] == []
 
 
-@tries({Access: "t", Tokens: "n ctrl+d", AccessForm: "f2"})
+@tries({Access: "t", Tokens: "n ctrl+d", Storing: "f2"})
 @pytest.mark.parametrize("size", [WIDE, (80, 24)])
 async def test_a_token_is_made_shown_once_and_revoked(desk: Desk, size: tuple[int, int]) -> None:
     app = desk.app("access")

@@ -12,6 +12,7 @@ import pytest
 
 from khantui.screens.ask import Confirm
 from khantui.screens.channels import ChannelForm, Channels
+from khantui.screens.form import Storing
 from khantui.screens.text import TextPage
 from tests.tui.conftest import fill, shown, until
 from tests.tui.desk import Desk
@@ -41,7 +42,7 @@ def service() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         server.shutdown()
 
 
-@tries({Channels: "n t e ctrl+d", ChannelForm: "escape ctrl+s f2"})
+@tries({Channels: "n t e ctrl+d", Storing: "escape ctrl+s f2"})
 async def test_one_is_made_tested_changed_and_removed(desk: Desk, service: tuple[str, list[dict[str, Any]]]) -> None:
     url, heard = service
     app = desk.app("channels")

@@ -33,7 +33,7 @@ from khantui.screens.timing import ScheduleForm
 from khantui.screens.view import View
 from khantui.widgets.prompt import Prompt
 from khantui.widgets.resource_table import ResourceTable
-from tests.tui.conftest import fill, shown, told, until
+from tests.tui.conftest import fill, shown, told, until, write
 from tests.tui.desk import Desk, failed, stage
 from tests.tui.trial import opens, tried, tries, walk
 
@@ -123,7 +123,7 @@ async def test_keys_of_the_runs(full: Desk) -> None:
         await tried(pilot, "ctrl+w", lambda: runs.table.max_scroll_x > 10)
 
 
-@tries({Runs: "r ctrl+d", Confirm: "escape n q y left right h l"})
+@tries({Runs: "r ctrl+d", Confirm: "escape n q y w left right h l"})
 async def test_runs_are_retried_and_cancelled_after_a_question(full: Desk) -> None:
     bad = full.do(full.run_of("etl-daily", RunState.FAILED, 100, 60.0, [failed("load", 100)]))
     app = full.app("runs pipeline=etl-daily")
@@ -139,7 +139,13 @@ async def test_runs_are_retried_and_cancelled_after_a_question(full: Desk) -> No
         for n, key in enumerate(("left", "right", "h", "l")):
             await tried(pilot, key, lambda n=n: app.focused.id == ("no" if n % 2 else "yes"))  # type: ignore[misc]
         assert full.do(full.ask("GET", f"/runs/{full.running}")).json()["asked"] == []
+        await tried(pilot, "w", lambda: app.focused.id == "why")
+        await write(pilot, "ny, on call")  # what answers elsewhere is text here
+        await pilot.press("enter")
+        await until(pilot, lambda: app.focused.id == "no")
         await tried(pilot, "y", lambda: "1 asked to end" in told(app))
+        (entry,) = full.do(full.ask("GET", "/audit", what="cancel_run")).json()["items"]
+        assert entry["reason"] == "ny, on call"
         assert full.do(full.ask("GET", f"/runs/{full.running}")).json()["asked"] == ["cancel"]
         await pilot.press("j")
         await until(pilot, lambda: runs.table.current.id == bad)

@@ -10,17 +10,18 @@ from textual.dom import DOMNode
 from textual.screen import ModalScreen
 
 from khantui.app import KhantuiApp
-from khantui.screens.access import Access, AccessForm, Tokens
+from khantui.screens.access import Access, Tokens
+from khantui.screens.accounts import Accounts
 from khantui.screens.artifacts import Artifacts
 from khantui.screens.ask import Choice, Confirm, Line, Pause, Trigger
 from khantui.screens.backfills import Backfills
-from khantui.screens.channels import ChannelForm, Channels
+from khantui.screens.channels import Channels
 from khantui.screens.compare import Compare
 from khantui.screens.editor import Editor, Parts
 from khantui.screens.filling import BackfillForm
 from khantui.screens.firings import FiringsPanel
 from khantui.screens.forecast import Forecast
-from khantui.screens.form import Form
+from khantui.screens.form import Form, Storing
 from khantui.screens.grid import GridScreen
 from khantui.screens.help import Help
 from khantui.screens.listing import Listing
@@ -33,6 +34,7 @@ from khantui.screens.pulse import Pulse
 from khantui.screens.run import RunScreen
 from khantui.screens.runs import Runs
 from khantui.screens.schedules import Schedules
+from khantui.screens.secrets import Secrets
 from khantui.screens.sheet_page import SheetPage
 from khantui.screens.text import TextPage
 from khantui.screens.timing import ScheduleForm
@@ -65,6 +67,8 @@ WHERE: dict[str, list[type[DOMNode]]] = {
     "backfills": [Backfills],
     "channels": [Channels],
     "access": [Access, Tokens],
+    "accounts": [Accounts],
+    "secrets": [Secrets],
     "a run": [RunScreen, GraphView, GanttView],
     "a log": [LogPanel, LogView, RunScreen],
     "a search": [LogSearch],
@@ -80,7 +84,7 @@ WHERE: dict[str, list[type[DOMNode]]] = {
     "a text, a picture": [TextPage, LinesPage, LineView, PicturePage, Help],
     "a question": [Confirm],
     "a choice": [Choice],
-    "a form": [Form, Trigger, ScheduleForm, BackfillForm, ChannelForm, AccessForm, Pause, Compare, Line],
+    "a form": [Form, Trigger, ScheduleForm, BackfillForm, Storing, Pause, Compare, Line],
 }
 
 
