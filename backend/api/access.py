@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from datetime import timedelta
 from typing import Any
@@ -37,16 +38,19 @@ from backend.api.wire import (
     ExplainView,
     Page,
     SessionMade,
+    SessionView,
     TokenMade,
     TokenView,
 )
 from backend.errors import Conflict, InvalidRequest, NotAllowed, NotFound
 from backend.store import keys
 from backend.store.base import Condition, Delete, Put
-from backend.store.codec import encode
+from backend.store.codec import decode, encode
 
 SESSION = 12 * 3600  # seconds that somebody stays signed in
 LONGEST = 366 * 86400  # seconds that a token may hold
+_SHOWN = 16  # letters of a session's hash, by which it is named
+_SESSION = re.compile(rf"[0-9a-f]{{{_SHOWN}}}")
 _RANDOM = 32  # bytes of a token's text that nobody can guess
 _ABOUT = {
     "user": "whom (the caller): an address, user:…, token:…; of others for administrators",
@@ -190,6 +194,38 @@ async def begin_session(call: Call) -> Response:
     return answer(SessionMade(who.name, session.expires, text), 201)
 
 
+@operation("GET", "/auth/sessions", answer=Page, items=SessionView, query=PAGING, role="anyone", on="any")
+async def list_sessions(call: Call) -> Response:
+    """Who is signed in: for administrators everybody, for others themselves"""
+    found: list[SessionView] = []
+    revision = 0
+    async for page in call.services.store.scan(keys.SESSIONS):
+        revision = page.revision
+        for kv in page.items:
+            session = decode(kv.value, Session)
+            if _theirs(call, session):
+                found.append(_session(kv.key, session))
+    return answer(cursor.part(call, sorted(found, key=lambda s: (s.user, s.id)), revision))
+
+
+@operation("DELETE", "/auth/sessions/{session}", status=204, role="anyone", on="any")
+async def end_session(call: Call) -> Response:
+    """Have a session open nothing any more: for administrators any, for others their own"""
+    identifier, services = str(call.request.path_params["session"]), call.services
+    missing = NotFound(f"there is no session {identifier!r}", hint="khantui auth sessions lists them")
+    if not _SESSION.fullmatch(identifier):
+        raise missing
+    prefix = keys.session(identifier)
+    page = await services.store.page(prefix, keys.after(prefix), limit=1)
+    if not page.items or not _theirs(call, session := decode(page.items[0].value, Session)):
+        raise missing
+    kv = page.items[0]
+    if await call.commit([Condition(kv.key, modified=kv.modified)], [Delete(kv.key)], session.user) is None:
+        raise call.conflict(f"session {identifier}")
+    services.access.forget(kv.key)
+    return Response(status_code=204)
+
+
 @operation(
     "GET",
     "/auth/can-i",
@@ -237,6 +273,16 @@ async def explain_access(call: Call) -> Response:
             tuple(map(because, grants)),
         )
     )
+
+
+def _theirs(call: Call, session: Session) -> bool:
+    """Whether the caller may know of a session and end it."""
+    return session.principal == call.who.principal or decide(call.grants, "admin", None).allowed
+
+
+def _session(key: str, session: Session) -> SessionView:
+    digest = key.removeprefix(keys.SESSIONS)
+    return SessionView(digest[:_SHOWN], session.user, session.groups, session.expires)
 
 
 def _asked(call: Call) -> tuple[Principal, tuple[Grant, ...], Target | None]:

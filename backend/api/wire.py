@@ -723,6 +723,15 @@ class TokenView(Struct, frozen=True):
     expired: bool
 
 
+class SessionView(Struct, frozen=True):
+    """Somebody who is signed in: what a proxy or an issuer has said of them holds until then."""
+
+    id: str
+    user: str
+    groups: tuple[str, ...]
+    expires: datetime | None
+
+
 class CreateToken(Struct, frozen=True, forbid_unknown_fields=True):
     """Body of POST /auth/tokens. `seconds` is how long it holds: 90 days, unless said otherwise; 366 at most."""
 

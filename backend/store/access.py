@@ -82,6 +82,10 @@ class AccessBook:
         self._sessions[digest] = (session, time.monotonic() + _REMEMBERED)
         return session
 
+    def forget(self, key: str) -> None:
+        """A session has ended, whose key in the store this is: it is not to be known any more."""
+        self._sessions.pop(key.removeprefix(keys.SESSIONS), None)
+
     def grants(self, who: Principal) -> tuple[Grant, ...]:
         """What somebody may do, the strongest first."""
         found = self._grants.get(who)
@@ -120,7 +124,7 @@ class AccessBook:
 
     async def run(self, feed: Feed) -> None:
         """Keep to what is given, for ever."""
-        prefixes = (keys.BINDINGS, keys.TOKENS, keys.PIPELINES)
+        prefixes = (keys.BINDINGS, keys.TOKENS, keys.PIPELINES, keys.SESSIONS)
         await keep_current(feed, prefixes, "bindings", self._begin, lambda batch: self._follow(batch.changes))
 
     async def _begin(self) -> None:
@@ -133,6 +137,9 @@ class AccessBook:
     async def _follow(self, changes: Iterable[Change]) -> None:
         again = False
         for change in changes:
+            if change.key.startswith(keys.SESSIONS):
+                self.forget(change.key)
+                continue
             if not change.key.startswith(keys.PIPELINES):
                 again = True
                 continue

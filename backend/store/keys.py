@@ -73,6 +73,7 @@ NOTICES = "notices/"
 OUTBOX = "outbox/"
 BINDINGS = "bindings/"
 TOKENS = "tokens/"
+SESSIONS = "sessions/"
 ACCOUNTS = "accounts/"
 SECRETS = "secrets/"
 USED = "used/"
@@ -275,7 +276,7 @@ def binding(identifier: str) -> str:
 
 def session(digest: str) -> str:
     """Somebody who is signed in, by the hash of what they show."""
-    return f"sessions/{digest}"
+    return f"{SESSIONS}{digest}"
 
 
 def token(name: str) -> str:

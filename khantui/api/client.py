@@ -52,6 +52,7 @@ from backend.api.wire import (
     RunView,
     ScheduleView,
     SessionMade,
+    SessionView,
     StartBackfill,
     StartRun,
     TokenMade,
@@ -124,6 +125,14 @@ class Client:
     def begin_session(self, headers: Mapping[str, str]) -> SessionMade:
         """Have what a proxy says in these headers hold for some hours."""
         return decode(self.http.request("POST", "/auth/session", headers=headers).content, SessionMade)
+
+    def sessions(self) -> list[SessionView]:
+        """Who is signed in: everybody to administrators, else oneself."""
+        return list(self._list("/auth/sessions", SessionView, 0, {}))
+
+    def end_session(self, identifier: str) -> None:
+        """Have a session open nothing any more."""
+        self.http.request("DELETE", f"/auth/sessions/{_part(identifier)}")
 
     def can_i(self, verb: str, **query: Any) -> CanView:
         """Whether somebody may do something."""

@@ -212,9 +212,43 @@ def revoke(session: Session, name: str) -> None:
     )
 
 
+@command("sessions", short_help="List who is signed in.")
+@pass_session
+def sessions(session: Session) -> None:
+    """List who is signed in by a browser (khantui web --sign-in): administrators see everybody, others themselves.
+
+    Example: khantui auth sessions
+    """
+    from khantui.render.access import session_columns
+
+    session.show(session.client.sessions(), session_columns(), lambda s: s.id, empty="nobody is signed in")
+
+
+@command("sign-out", short_help="Have a session open nothing any more.")
+@click.argument("named", metavar="SESSION|USER")
+@pass_session
+def sign_out(session: Session, named: str) -> None:
+    """Have a session, or all of a user's, open nothing any more, from now on. Of others it takes an administrator.
+
+    \b
+    Example: khantui auth sign-out 6f1d0c9a2b3e4d5c
+             khantui auth sign-out ann@example.org
+    """
+    ended = [s.id for s in session.client.sessions() if named in (s.id, s.user)]
+    if not ended:
+        raise Failure(f"nobody is signed in as {named}", "khantui auth sessions")
+    for each in ended:
+        session.client.end_session(each)
+    session.show_one(
+        {"sessions": ended, "outcome": "ended"},
+        lambda d: [f"the session {each} has ended" for each in d["sessions"]],
+        lambda d: " ".join(d["sessions"]),
+    )
+
+
 for each in (create, revoke):
     token.add_command(each)
-for part in (can_i, explain, bindings, bind, unbind, tokens, token):
+for part in (can_i, explain, bindings, bind, unbind, tokens, token, sessions, sign_out):
     auth.add_command(part)
 
 

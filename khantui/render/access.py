@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from backend.api.wire import BindingView, CanView, ExplainView, TokenMade, TokenView, WhoView
+from backend.api.wire import BindingView, CanView, ExplainView, SessionView, TokenMade, TokenView, WhoView
 from khantui.render.moments import stamp
 from khantui.render.table import Cell, Column
 from khantui.render.text import visible
@@ -48,6 +48,16 @@ def token_columns() -> list[Column[TokenView]]:
         Column("EXPIRES", lambda t: Cell("expired", "failed") if t.expired else Cell(stamp(t.expires))),
         Column("MADE", lambda t: stamp(t.created), rank=2),
         Column("BY", lambda t: t.created_by, rank=2, flexible=True),
+    ]
+
+
+def session_columns() -> list[Column[SessionView]]:
+    """Who is signed in."""
+    return [
+        Column("SESSION", lambda s: s.id),
+        Column("USER", lambda s: s.user, flexible=True),
+        Column("GROUPS", lambda s: ", ".join(s.groups) or "none", flexible=True, rank=1),
+        Column("EXPIRES", lambda s: stamp(s.expires)),
     ]
 
 

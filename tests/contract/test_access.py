@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
@@ -18,7 +19,7 @@ from starlette.responses import Response
 
 import backend.api.app
 import backend.api.endless
-from backend.access.model import ROLES, Binding, Principal
+from backend.access.model import ROLES, Binding, Principal, Session
 from backend.api.call import Call
 from backend.api.identity import Identity, Login
 from backend.clock import SystemClock
@@ -119,7 +120,7 @@ def test_the_table_says_what_the_openapi_document_says() -> None:
     assert documented() == described
     assert {method for _, method, _ in operations()} <= {"GET", "HEAD", "POST", "PUT", "DELETE"}
     for name, method, _ in operations():
-        if method in ("PUT", "DELETE"):
+        if method in ("PUT", "DELETE") and name != "end_session":  # one's own; of others it takes an administrator
             assert ROLES.index(described[name][0]) > ROLES.index("viewer"), name
 
 
@@ -337,6 +338,38 @@ async def test_a_stream_ends_when_its_callers_role_has(teams: Guarded, monkeypat
         await teams.begin("sales-eu")
         assert "data:" not in "".join([line async for line in lines])
     assert (await teams.http.get(log, headers=headers)).status_code == 403
+
+
+@pytest.mark.attack
+async def test_a_stream_in_which_nothing_happens_ends_as_well(teams: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend.api.endless, "AGAIN", 0.05)
+    binding = await teams.bind("token:eve", "viewer", pipelines="sales-*")
+    run = await teams.begin("sales-eu")
+    headers = {HEADER: "token:eve"}
+    log = f"/api/v1/runs/{run}/stages/a/log/follow"  # nothing runs here: it waits for ever
+    async with (
+        teams.http.stream("GET", "/api/v1/events", headers=headers) as events,
+        teams.http.stream("GET", log, headers=headers) as lines,
+    ):
+        assert (events.status_code, lines.status_code) == (200, 200)
+        await teams.ask("DELETE", f"/auth/bindings/{binding}", status=204)
+        async with asyncio.timeout(30):
+            assert "data:" not in "".join([part async for part in events.aiter_text()])
+            assert [part async for part in lines.aiter_text()] == []
+
+
+@pytest.mark.attack
+async def test_who_is_no_administrator_sees_and_ends_only_sessions_of_their_own(teams: Guarded) -> None:
+    until = datetime(2099, 1, 1, tzinfo=UTC)
+    for digest, user in (("ab" * 32, "eve"), ("cd" * 32, "ann")):
+        await teams.store.commit([], [Put(keys.session(digest), encode(Session(user, (), until)))])
+    (own,) = (await teams.as_("user:eve", "GET", "/auth/sessions")).json()["items"]
+    assert (own["id"], own["user"]) == ("ab" * 8, "eve")
+    assert (await teams.as_("user:eve", "DELETE", f"/auth/sessions/{'cd' * 8}")).status_code == 404
+    assert (await teams.as_("token:eve", "DELETE", f"/auth/sessions/{'ab' * 8}")).status_code == 404
+    assert (await teams.as_("user:eve", "DELETE", f"/auth/sessions/{'ab' * 8}")).status_code == 204
+    left = (await teams.as_("", "GET", "/auth/sessions")).json()["items"]
+    assert [s["user"] for s in left] == ["ann"]
 
 
 async def test_what_is_sent_again_is_answered_to_the_same_caller_alone(teams: Guarded) -> None:

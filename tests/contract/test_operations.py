@@ -6,13 +6,18 @@ import asyncio
 import base64
 import getpass
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
+from backend.access.model import Session
 from backend.api.operations import OPERATIONS
 from backend.spec.bundle import address, pack
+from backend.store import keys
+from backend.store.base import Put
+from backend.store.codec import encode
 from tests.contract.service import OPENAPI, Service
 
 pytestmark = pytest.mark.sandbox
@@ -277,6 +282,7 @@ async def _calendars(api: Service) -> None:
 
 
 async def _access(api: Service) -> None:
+    await _sessions(api)
     bound = (await api.ask("POST", "/auth/bindings", {"subject": "Ann@Example.org", "role": "editor"})).json()
     assert (bound["subject"], bound["created_by"]) == ("user:ann@example.org", getpass.getuser())
     again = await api.ask("POST", "/auth/bindings", {"subject": "user:ann@example.org", "role": "editor"})
@@ -298,6 +304,23 @@ async def _access(api: Service) -> None:
     await api.ask("DELETE", "/auth/tokens/ci", status=204)
     await api.ask("POST", "/auth/session", status=403)  # for whom an issuer has signed: tests/identity
     api.answered.add("begin_session")
+
+
+async def _sessions(api: Service) -> None:
+    assert (await api.ask("GET", "/auth/sessions")).json()["items"] == []
+    until = datetime(2099, 1, 1, tzinfo=UTC)
+    for digest, user in (("ab" * 32, "ann@example.org"), ("cd" * 32, "bob@example.org")):
+        await api.store.commit([], [Put(keys.session(digest), encode(Session(user, ("staff",), until)))])
+    signed_in = (await api.ask("GET", "/auth/sessions")).json()["items"]
+    assert [(s["id"], s["user"], s["groups"]) for s in signed_in] == [
+        ("ab" * 8, "ann@example.org", ["staff"]), ("cd" * 8, "bob@example.org", ["staff"]),
+    ]  # fmt: skip
+    assert (await api.access.session("ab" * 32)) is not None
+    await api.ask("DELETE", f"/auth/sessions/{'ab' * 8}", status=204)
+    assert (await api.access.session("ab" * 32)) is None
+    for nobody in ("ab" * 8, "cd", "zz" * 8):
+        await api.ask("DELETE", f"/auth/sessions/{nobody}", status=404)
+    await api.ask("DELETE", f"/auth/sessions/{'cd' * 8}", status=204)
 
 
 async def _accounts(api: Service) -> None:
