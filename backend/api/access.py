@@ -82,21 +82,17 @@ async def bind_role(call: Call) -> Response:
         call.who.name,
     )
     key = keys.binding(binding.id)
-    for _ in range(5):
-        if await services.store.get(key) is None:
-            view = _binding(call, binding)
-            made = await call.commit(
-                [Condition(key, modified=0)],
-                [Put(key, encode(binding))],
-                binding.id,
-                answer=view,
-                **_said_of(binding),
-            )
-            if made is None:
-                continue
-        await services.access.load()
-        return answer(_binding(call, services.access.bindings.get(binding.id, binding)))
-    raise call.conflict(f"binding {binding.id}")
+
+    async def attempt() -> int | None:
+        if (found := await services.store.get(key)) is not None:
+            return found.modified
+        view = _binding(call, binding)
+        new = Condition(key, modified=0)
+        return await call.commit([new], [Put(key, encode(binding))], binding.id, answer=view, **_said_of(binding))
+
+    await call.tried(f"binding {binding.id}", attempt)
+    await services.access.load()
+    return answer(_binding(call, services.access.bindings.get(binding.id, binding)))
 
 
 @operation("DELETE", "/auth/bindings/{binding}", status=204, role="admin")

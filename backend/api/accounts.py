@@ -52,7 +52,8 @@ async def put_account(call: Call) -> Response:
     await call.seen_before()
     name, body, services = call.name(), await call.body(PutAccount), call.services
     now = services.clock.now()
-    for _ in range(5):
+
+    async def attempt() -> AccountView | None:
         found = await services.store.get(keys.account(name))
         old = decode(found.value, Account) if found else None
         account = Account(
@@ -73,9 +74,9 @@ async def put_account(call: Call) -> Response:
         change = Put(keys.account(name), encode(account))
         declared = to_builtins(body)
         revision = await call.commit([condition], [change], name, answer=view, declared=declared)
-        if revision is not None:
-            return answer(replace(view, revision=revision))
-    raise call.conflict(f"service account {name}")
+        return replace(view, revision=revision) if revision is not None else None
+
+    return answer(await call.tried(f"service account {name}", attempt))
 
 
 @operation("DELETE", "/accounts/{name}", status=204, role="admin")

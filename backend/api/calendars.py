@@ -57,7 +57,8 @@ async def put_calendar(call: Call) -> Response:
     days = tuple(dict.fromkeys(body.days))
     check_dates(days)
     now = services.clock.now()
-    for _ in range(5):
+
+    async def attempt() -> CalendarView | None:
         found = await services.store.get(keys.calendar(name))
         old = decode(found.value, Calendar) if found else Calendar(name, (), created=now, created_by=call.who.name)
         description = old.description if body.description is UNSET else body.description
@@ -65,10 +66,11 @@ async def put_calendar(call: Call) -> Response:
         view = _view(calendar, await _used(call), 0)
         condition = Condition(keys.calendar(name), modified=found.modified if found else 0)
         revision = await call.commit([condition], [Put(keys.calendar(name), encode(calendar))], name, answer=view)
-        if revision is not None:
-            await spread(services.store, name, now)
-            return answer(replace(view, revision=revision))
-    raise call.conflict(f"calendar {name}")
+        return replace(view, revision=revision) if revision is not None else None
+
+    view = await call.tried(f"calendar {name}", attempt)
+    await spread(services.store, name, now)
+    return answer(view)
 
 
 @operation("DELETE", "/calendars/{name}", status=204, role="editor")

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -31,6 +31,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 LARGEST_BODY = 4 << 20
+_ATTEMPTS = 5  # to change what others change at the same time
 SLOWEST_BODY = 60.0  # seconds until it must be there
 _INSTANCE = re.compile(r"[a-z][A-Za-z0-9_.-]{0,400}")
 _ENCODER = msgspec.json.Encoder()
@@ -248,6 +249,16 @@ class Call:
         if revision is None and key:
             await self.seen_before()  # the same request may have come twice at once
         return revision
+
+    async def tried(self, what: str, attempt: Callable[[], Awaitable[T | None]]) -> T:
+        """What the first of some attempts brings: one that brings None has met somebody who changed the same.
+
+        Raises Conflict when others keep doing so.
+        """
+        for _ in range(_ATTEMPTS):
+            if (brought := await attempt()) is not None:
+                return brought
+        raise self.conflict(what)
 
     def explained(self, why: str = "") -> str:
         """Why this is done; `why` is what the body says of it. Raises ReasonRequired."""

@@ -53,7 +53,8 @@ async def put_channel(call: Call) -> Response:
     name, body, services = call.name(), await call.body(PutChannel), call.services
     _look_over(body)
     services_shown = () if isinstance(body.urls, UnsetType) else await shown(body.urls)
-    for _ in range(5):
+
+    async def attempt() -> ChannelView | None:
         found = await services.store.get(keys.channel(name))
         old = decode(found.value, Channel) if found else None
         if old is None and isinstance(body.urls, UnsetType):
@@ -67,9 +68,9 @@ async def put_channel(call: Call) -> Response:
         view = await _view(call, channel, 0)
         change = Put(keys.channel(name), encode(channel))
         revision = await call.commit([condition], [change], name, answer=view, services=list(channel.shown))
-        if revision is not None:
-            return answer(replace(view, revision=revision))
-    raise call.conflict(f"channel {name}")
+        return replace(view, revision=revision) if revision is not None else None
+
+    return answer(await call.tried(f"channel {name}", attempt))
 
 
 @operation("DELETE", "/channels/{name}", status=204, role="admin")

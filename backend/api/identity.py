@@ -18,6 +18,7 @@ import struct
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 from starlette.requests import Request
@@ -42,11 +43,17 @@ PREFIX = "khan_"  # of the text of API tokens
 _ESTABLISHED = "01"  # the state of a connection that both ends hold, in the kernel's table
 
 
+Proof = Literal["", "socket", "loopback", "token", "session", "iap", "oidc"]
+"""How it was proven who asks: by the kernel at one of two doors, by a token of ours, by a session that a proxy or
+an issuer began, by a proxy, by an issuer."""
+
+
 class Identity(Struct, frozen=True):
     """Who asks, and from where."""
 
     principal: Principal
     origin: str  # "unix", or an address
+    proof: Proof = ""
     signed: bool = False  # a proxy or an issuer has named them in this very request
 
     @property
@@ -132,13 +139,22 @@ class Login:
     async def _identify(self, request: Request, way: Way, origin: str) -> Identity:
         """Who asks, by the first of the proofs that there are."""
         try:
-            who = await self._by_proxy(request, way)
-            who = await self._by_token(request, who) or who or self._by_peer(request, way)
+            proxied = await self._by_proxy(request, way)
+            who, proof = await self._proven(request, way, proxied)
         except Refused as error:
             raise NotAuthenticated(str(error), hint="log in anew, or see docs/access.md") from None
         except Unavailable as error:
             raise IdentityUnavailable(str(error), hint="try it again in a minute") from None
-        return Identity(who, origin, signed=who.kind == "user" and way is Way.REMOTE and not _shows(request, PREFIX))
+        signed = who.kind == "user" and way is Way.REMOTE and not _shows(request, PREFIX)
+        return Identity(who, origin, proof, signed)
+
+    async def _proven(self, request: Request, way: Way, proxied: Principal | None) -> tuple[Principal, Proof]:
+        """Who asks, and by what. Of several proofs it is the token that counts, then the proxy, then the kernel."""
+        if (shown := await self._by_token(request, proxied)) is not None:
+            return shown, "token" if shown.kind == "token" else "session" if _shows(request, PREFIX) else "oidc"
+        if proxied is not None:
+            return proxied, "iap"
+        return self._by_peer(request, way), "socket" if way is Way.UNIX else "loopback"
 
     async def _by_proxy(self, request: Request, way: Way) -> Principal | None:
         """Whom the Identity-Aware Proxy names, in the header that it signs; None where none is before this door.

@@ -49,15 +49,17 @@ async def put_image(call: Call) -> Response:
     if wrong := list(mistakes(image)):
         raise InvalidRequest(f"image {name}: {'; '.join(wrong)}")
     record = RegisteredImage(image, services.clock.now(), call.who.name)
-    for _ in range(5):
+
+    async def attempt() -> int | None:
         found = await services.store.get(keys.image(name))
         condition = Condition(keys.image(name), modified=found.modified if found else 0)
         view = _view(call, image, "", {}, record)
         change = Put(keys.image(name), encode(record))
-        if await call.commit([condition], [change], name, answer=view, container=body.container) is not None:
-            await services.images.load()
-            return answer(await _named(call, name))
-    raise call.conflict(f"image {name}")
+        return await call.commit([condition], [change], name, answer=view, container=body.container)
+
+    await call.tried(f"image {name}", attempt)
+    await services.images.load()
+    return answer(await _named(call, name))
 
 
 @operation("DELETE", "/images/{name}", status=204, role="admin")

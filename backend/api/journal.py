@@ -14,7 +14,6 @@ import msgspec
 from msgspec import Struct
 from starlette.requests import Request
 
-from backend.api.doors import SCOPE, Way
 from backend.api.identity import Identity
 from backend.errors import InvalidRequest
 from backend.run.ids import new_id
@@ -67,23 +66,11 @@ def source(request: Request, who: Identity | None) -> Source:
         raise InvalidRequest(f"a reason is at most {LONGEST} characters on one line", hint="see docs/audit.md")
     client = "".join(c if c.isprintable() else "�" for c in headers.get("user-agent", "")[:_CLIENT])
     return Source(
-        proof(request, who) if who is not None else "",
+        who.proof if who is not None else "",
         client,
         reason,
         given if _ID.fullmatch(given) else secrets.token_hex(8),
     )
-
-
-def proof(request: Request, who: Identity) -> str:
-    """How it was proven who asks. Of several proofs the one that counts, as `identity` has it: token, proxy, kernel."""
-    way = request.scope.get(SCOPE)
-    if who.principal.kind == "token":
-        return "token"
-    if way is Way.REMOTE:
-        return "iap" if "x-goog-iap-jwt-assertion" in request.headers else "oidc"
-    if "authorization" in request.headers:
-        return "oidc"
-    return "socket" if way is Way.UNIX else "loopback"
 
 
 async def changed(

@@ -124,11 +124,7 @@ async def apply_pipeline(call: Call) -> Response:
         what = f"{errors} error{'s' if errors != 1 else ''}"
         raise InvalidDocument(f"the document has {what}; it was not stored", tuple(report.findings))
     await may_use(call, report.pipeline.service_account)
-    for _ in range(5):
-        applied = await _store(call, report, body)
-        if applied is not None:
-            return answer(applied)
-    raise call.conflict(f"pipeline {report.pipeline.name}")
+    return answer(await call.tried(f"pipeline {report.pipeline.name}", lambda: _store(call, report, body)))
 
 
 @operation("GET", "/pipelines/{name}", answer=PipelineView)
@@ -188,11 +184,7 @@ async def rollback_pipeline(call: Call) -> Response:
     text, bundle = loaded.record.document, loaded.record.bundle
     body = ApplyPipeline(text, bundle, f"back to version {wanted}")
     report = Report(parse(text).pipeline, [], None)
-    for _ in range(5):
-        applied = await _store(call, report, body, loaded.record.pins)
-        if applied is not None:
-            return answer(applied)
-    raise call.conflict(f"pipeline {name}")
+    return answer(await call.tried(f"pipeline {name}", lambda: _store(call, report, body, loaded.record.pins)))
 
 
 @operation("DELETE", "/pipelines/{name}", status=204, role="editor", query={"force": "also if schedules start it"})

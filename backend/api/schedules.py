@@ -80,7 +80,8 @@ async def put_schedule(call: Call) -> Response:
     loaded = await services.catalogue.current(body.pipeline)
     await may_use(call, loaded.pipeline.service_account)
     now = services.clock.now()
-    for _ in range(5):
+
+    async def attempt() -> ScheduleView | None:
         found = await services.store.get(keys.schedule(name))
         old = decode(found.value, Schedule) if found else None
         if old is not None:  # it may be another's by now
@@ -89,10 +90,9 @@ async def put_schedule(call: Call) -> Response:
         schedule = await _edited(call, name, body, old, now, days)
         others = [s async for s in _all(call)] if schedule.kind == "after" else []
         check(schedule, others, now=now, pipeline=loaded.pipeline)
-        view = await _write(call, schedule, found, held=held)
-        if view is not None:
-            return answer(view)
-    raise call.conflict(f"schedule {name}")
+        return await _write(call, schedule, found, held=held)
+
+    return answer(await call.tried(f"schedule {name}", attempt))
 
 
 @operation("DELETE", "/schedules/{name}", status=204, role="editor")
@@ -189,13 +189,13 @@ async def _permit(call: Call, body: PutSchedule, needed: Role = "editor") -> Non
 
 
 async def _set_paused(call: Call, paused: bool, reason: str, until: datetime | None = None) -> Response:
-    for _ in range(5):
+    async def attempt() -> ScheduleView | None:
         kv = await _find(call)
         now = call.services.clock.now()
         schedule = awake(decode(kv.value, Schedule), now)
         same = not paused or (schedule.paused_reason, schedule.paused_until) == (reason, until)
         if schedule.paused == paused and same:
-            return answer(await schedule_view(call, schedule, kv.modified))
+            return await schedule_view(call, schedule, kv.modified)
         schedule = replace(
             schedule,
             paused=paused,
@@ -204,10 +204,9 @@ async def _set_paused(call: Call, paused: bool, reason: str, until: datetime | N
             paused_until=until,
             last_tick=schedule.last_tick if paused else now,
         )
-        view = await _write(call, schedule, kv, await _notices(call, schedule, now), why=reason)
-        if view is not None:
-            return answer(view)
-    raise call.conflict(f"schedule {call.name()}")
+        return await _write(call, schedule, kv, await _notices(call, schedule, now), why=reason)
+
+    return answer(await call.tried(f"schedule {call.name()}", attempt))
 
 
 async def _notices(call: Call, schedule: Schedule, now: datetime) -> list[Put | Delete]:

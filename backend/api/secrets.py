@@ -54,7 +54,8 @@ async def put_secret(call: Call) -> Response:
     await call.seen_before()
     name, body, now = call.name(), await call.body(PutSecret), services.clock.now()
     _look_over(body)
-    for _ in range(5):
+
+    async def attempt() -> SecretView | None:
         found = await services.store.get(keys.secret(name))
         old = decode(found.value, Secret) if found else None
         fresh = random.token_hex(8)
@@ -73,9 +74,9 @@ async def put_secret(call: Call) -> Response:
         condition = Condition(keys.secret(name), modified=found.modified if found else 0)
         changes: list[Put | Delete] = [Put(keys.secret(name), encode(secret)), *_revoked(old, kept)]
         revision = await call.commit([condition], changes, name, answer=view, version=secret.number)
-        if revision is not None:
-            return answer(replace(view, revision=revision))
-    raise call.conflict(f"secret {name}")
+        return replace(view, revision=revision) if revision is not None else None
+
+    return answer(await call.tried(f"secret {name}", attempt))
 
 
 @operation("DELETE", "/secrets/{name}", status=204, role="admin")

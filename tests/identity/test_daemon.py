@@ -372,6 +372,11 @@ def test_a_session_is_its_users_and_goes_on_when_the_proxys_word_has_ended(proxi
     # and it makes no other, nor does the daemon's own user
     assert proxied.ask("/auth/session", "POST", **ann, authorization=f"Bearer {token}").status_code == 403
     assert proxied.daemon.http.post("/auth/session").status_code == 403
+    assert proxied.ask("/images/x", "DELETE", **ann, authorization=f"Bearer {token}").status_code == 403
+    journal = proxied.daemon.http.get("/audit", params={"who": "cat@example.org"}).json()["items"]
+    assert [(e["what"], e["outcome"], e["proof"]) for e in journal] == [
+        ("delete_image", "denied", "session"), ("begin_session", "denied", "session"), ("begin_session", "done", "iap"),
+    ]  # fmt: skip
     (session,) = proxied.daemon.http.get("/auth/sessions").json()["items"]
     assert session["user"] == "cat@example.org"
     assert proxied.daemon.http.delete(f"/auth/sessions/{session['id']}").status_code == 204
