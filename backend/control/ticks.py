@@ -28,7 +28,7 @@ from backend.store.codec import decode
 from backend.store.feed import Feed, Lost
 
 log = logging.getLogger(__name__)
-_AT_ONCE = 16  # commits under way
+_AT_ONCE = 128  # commits under way
 _PAUSE = 1.0  # seconds after an error of the store
 
 
