@@ -392,6 +392,7 @@ class StartBackfill(Struct, frozen=True, forbid_unknown_fields=True):
     order: Order = "oldest"
     rerun: bool = False  # also what is good already
     parameters: dict[str, str] = {}
+    fresh: bool = False  # run every stage, also those for which an earlier result could stand
 
 
 class BackfillView(Struct, frozen=True):
@@ -418,6 +419,7 @@ class BackfillView(Struct, frozen=True):
     active: tuple[str, ...]  # runs that have not ended
     progress: dict[str, int]  # "total" logical times: waiting, running, skipped, succeeded, failed, cancelled
     revision: int
+    fresh: bool = False  # no earlier results stand for stages of its runs
 
 
 class BackfillMoment(Struct, frozen=True):

@@ -178,6 +178,7 @@ class Backfills:
             parameters=backfill.parameters,
             trigger=Trigger("backfill", by=backfill.created_by, schedule=backfill.schedule, backfill=backfill.id),
             zone=backfill.steps.zone,
+            fresh=backfill.fresh,
         )
 
     async def _commit(self, after: Backfill, modified: int, run: Run | None) -> None:

@@ -56,6 +56,7 @@ class Backfill(Struct, frozen=True, omit_defaults=True):
     parallel: int = 1
     order: Order = "oldest"
     rerun: bool = False  # also what is good already
+    fresh: bool = False  # no earlier results stand for stages of its runs
     created: datetime | None = None
     created_by: str = ""
 

@@ -78,6 +78,7 @@ def backfill() -> None:
 @click.option("--parallel", type=click.IntRange(1, 50), default=1, show_default=True, help="So many runs at once.")
 @click.option("--order", type=click.Choice(["oldest", "newest"]), default="oldest", help="Which come first (oldest).")
 @click.option("--rerun", is_flag=True, help="Also where a run has succeeded already.")
+@click.option("--no-cache", is_flag=True, help="Run every stage, also where an earlier result could stand.")
 @click.option("-p", "--parameter", "parameters", multiple=True, metavar="K=V", help="The value of a parameter.")
 @click.option("--dry-run", is_flag=True, help="List what would run, and with what; start nothing.")
 @click.option("--wait", is_flag=True, help="Stay until all have ended; exit 1 if not all succeeded.")
@@ -92,6 +93,7 @@ def start(
     parallel: int,
     order: str,
     rerun: bool,
+    no_cache: bool,
     parameters: tuple[str, ...],
     dry_run: bool,
     wait: bool,
@@ -113,6 +115,7 @@ def start(
         parallel=parallel,
         order=cast("Order", order),
         rerun=rerun,
+        fresh=no_cache,
         parameters=pairs(parameters),
     )
     if dry_run:

@@ -20,6 +20,7 @@ from khantui.errors import Misuse
 from khantui.render.text import visible
 from khantui.screens.form import WHY, Form
 from khantui.screens.host import Host, title
+from khantui.state.filling import FRESH
 from khantui.state.when import moment_or_span
 
 
@@ -215,6 +216,8 @@ class Trigger(Form[StartRun | None]):
             for number, (name, declared) in enumerate(self._parameters.items()):
                 yield Label(visible(name), markup=False)
                 yield self._field(f"p{number}", declared)
+            yield Label("earlier results")
+            yield Select(FRESH, value="", allow_blank=False, id="fresh", compact=True)
             yield Label("why?")
             yield Input(placeholder=WHY, id="why", compact=True)
             with Horizontal(classes="buttons"):
@@ -251,7 +254,8 @@ class Trigger(Form[StartRun | None]):
             assert isinstance(field, (Input, Select))
             parameters[name] = str(field.value)
         self.because = self.query_one("#why", Input).value.strip()
-        self.dismiss(StartRun(parameters=parameters, date=self.query_one("#date", Input).value.strip()))
+        date, fresh = self.query_one("#date", Input).value.strip(), self.query_one("#fresh", Select)
+        self.dismiss(StartRun(parameters=parameters, date=date, fresh=bool(fresh.value)))
 
     def action_leave(self) -> None:
         """Leave it."""

@@ -21,7 +21,7 @@ from khantui.screens.form import Form
 from khantui.screens.host import Host, title
 from khantui.screens.parameters import ParameterFields
 from khantui.screens.timing_fields import row, zone_field
-from khantui.state.filling import AGAIN, ORDERS, Filling
+from khantui.state.filling import AGAIN, FRESH, ORDERS, Filling
 from khantui.widgets.line_view import LineView
 
 _QUIET = 0.2  # seconds without a key, after which the daemon is asked
@@ -73,6 +73,7 @@ class BackfillForm(Form[bool]):
         yield row("at once", Input(filling.parallel, placeholder="1 to 50 runs", id="parallel", compact=True))
         yield row("order", Select(ORDERS, value=filling.order, allow_blank=False, id="order", compact=True))
         yield row("run", Select(AGAIN, value=filling.again, allow_blank=False, id="again", compact=True))
+        yield row("results", Select(FRESH, value=filling.fresh, allow_blank=False, id="fresh", compact=True))
 
     def on_mount(self) -> None:
         self.query_one("#start" if self._filling.pipeline else "#pipeline").focus()
@@ -91,7 +92,7 @@ class BackfillForm(Form[bool]):
     def on_select_changed(self, event: Select.Changed) -> None:
         event.stop()
         value = str(event.value)
-        if event.select.id in ("order", "again"):
+        if event.select.id in ("order", "again", "fresh"):
             answers: Mapping[str, str] = {event.select.id: value}
             self._filling = replace(self._filling, **answers)  # type: ignore[arg-type]
         elif event.select.id == "pipeline" and value != self._filling.pipeline:

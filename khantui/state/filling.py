@@ -12,6 +12,7 @@ from khantui.errors import Misuse
 Order = Literal["oldest", "newest"]
 ORDERS: tuple[tuple[str, Order], ...] = (("the oldest first", "oldest"), ("the newest first", "newest"))
 AGAIN = (("only where no run has succeeded", ""), ("everywhere, once more", "yes"))
+FRESH = (("may stand for cached stages", ""), ("are not used: every stage is run", "yes"))
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Filling:
     parallel: str = "1"
     order: Order = "oldest"
     again: str = ""  # also what is good already, if it is anything
+    fresh: str = ""  # without the cache, if it is anything
     parameters: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -50,5 +52,6 @@ class Filling:
             parallel=int(self.parallel),
             order=self.order,
             rerun=bool(self.again),
+            fresh=bool(self.fresh),
             parameters={k: v for k, v in self.parameters.items() if v},
         )

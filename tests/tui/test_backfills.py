@@ -65,6 +65,8 @@ async def test_every_option_is_a_field_and_what_would_run_is_listed_before(desk:
         await pilot.press("enter", "down", "enter")
         await to_field(pilot, "again")
         await pilot.press("enter", "down", "enter")
+        await to_field(pilot, "fresh")
+        await pilot.press("enter", "down", "enter")
         await fill(pilot, p0="eu")
         await until(pilot, lambda: "REGION=eu" in shown(app))
         listed = app.screen.query_one("#would").text  # type: ignore[attr-defined]
@@ -77,7 +79,7 @@ async def test_every_option_is_a_field_and_what_would_run_is_listed_before(desk:
     assert (made["pipeline"], made["step"], made["zone"], made["parallel"]) == (
         "weekly-learners", "1d", "Europe/Berlin", 2
     )  # fmt: skip
-    assert (made["order"], made["rerun"], made["parameters"]) == ("newest", True, {"region": "eu"})
+    assert (made["order"], made["rerun"], made["fresh"], made["parameters"]) == ("newest", True, True, {"region": "eu"})
     desk.do(desk.ask("POST", f"/backfills/{made['id']}/cancel", status=202))
 
 

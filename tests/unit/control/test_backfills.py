@@ -214,9 +214,10 @@ async def test_all_are_good_already(scene: Filling) -> None:
 
 async def test_rerun_takes_them_all(scene: Filling) -> None:
     await good(scene, 2)
-    await scene.fill(rerun=True)
+    await scene.fill(rerun=True, fresh=True)
     await scene.to_its_end()
-    assert days([run for run in await scene.runs() if run.trigger.backfill]) == ALL
+    assert days(made := [run for run in await scene.runs() if run.trigger.backfill]) == ALL
+    assert all(run.fresh for run in made)
 
 
 async def test_a_pause_makes_no_more_and_counts_on(scene: Filling) -> None:
