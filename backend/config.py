@@ -48,6 +48,8 @@ class Config(Struct, frozen=True):
     etcd_quota: str  # how large the database of our own may grow, e.g. 4Gi
     otlp: str  # where traces of runs go; empty: nowhere
     secrets_key: Path | None  # the keys that wrap those of secrets; None: a file of our own in the data folder
+    keep_runs: str  # of a pipeline whose document does not say it; empty: all
+    keep_for: str  # how long they stay then, e.g. 90d; empty: for ever
     safeguards: Safeguards
     artifacts: str  # the URL of an object store for artifacts, code and archived logs; empty: the data folder
 
@@ -114,6 +116,18 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         metavar="SIZE",
         help="how large the database of the etcd that is brought along may grow (%(default)s)",
     )
+    parser.add_argument(
+        "--keep-runs",
+        default=os.environ.get("KHANTUI_KEEP_RUNS", ""),
+        metavar="N",
+        help="of pipelines whose document has no retention the newest N runs stay (all)",
+    )
+    parser.add_argument(
+        "--keep-for",
+        default=os.environ.get("KHANTUI_KEEP_FOR", ""),
+        metavar="AGE",
+        help="of pipelines whose document has no retention runs stay so long after their end: 90d (for ever)",
+    )
     etcd_access.add_arguments(parser)
     cluster_access.add_arguments(parser)
     safeguards.add_arguments(parser)
@@ -144,6 +158,8 @@ def parse(argv: Sequence[str] | None = None) -> Config:
         etcd_binary=Path(binary) if binary else None,
         etcd_quota=given.etcd_quota,
         otlp=given.otlp,
+        keep_runs=given.keep_runs,
+        keep_for=given.keep_for,
         safeguards=safeguards.read(parser, given),
         artifacts=given.artifacts,
         secrets_key=Path(given.secrets_key).expanduser().absolute() if given.secrets_key else None,

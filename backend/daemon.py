@@ -55,7 +55,8 @@ from backend.layout import Layout
 from backend.logs import LogStore
 from backend.objects import open_bucket
 from backend.spec.images import IMAGES, reference
-from backend.spec.quantity import memory
+from backend.spec.model import Retention
+from backend.spec.quantity import duration, memory
 from backend.store.access import AccessBook
 from backend.store.catalogue import Catalogue
 from backend.store.embedded import EmbeddedEtcd
@@ -238,6 +239,16 @@ def _quota(text: str) -> int:
     return quota
 
 
+def usual_retention(runs: str, age: str) -> Retention:
+    """Of runs whose pipeline's document says nothing. Raises KhanError: what is removed is gone."""
+    if runs and not (runs.isdecimal() and int(runs)):
+        raise KhanError(f"--keep-runs: {runs} is no number of runs", hint="1 or more")
+    try:
+        return Retention(int(runs) if runs else None, duration(age) if age else None)
+    except ValueError as error:
+        raise KhanError(f"--keep-for: {error}") from None
+
+
 def _progress(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
@@ -271,6 +282,7 @@ class Daemon:
         self._executor = executor
         self._clock = clock
         self._store = store
+        self._retention = usual_retention(config.keep_runs, config.keep_for)
         self._feed = Feed(store)
         self._tally = Tally(store, self._feed)
         self._roster = Roster(store, self._feed)
@@ -361,7 +373,16 @@ class Daemon:
             tasks.create_task(Backfills(self._store, self._feed, self._catalogue, clock, fence).run())
             tasks.create_task(Revocations(self._store, self._feed, self._executor, fence).run())
             tasks.create_task(
-                Retaining(self._store, self._feed, self._catalogue, self._artifacts, self._logs, clock, fence).run()
+                Retaining(
+                    self._store,
+                    self._feed,
+                    self._catalogue,
+                    self._artifacts,
+                    self._logs,
+                    clock,
+                    fence,
+                    self._retention,
+                ).run()
             )
             tasks.create_task(Notifier(self._store, self._feed, self._logs, clock, fence).run())
             tasks.create_task(Journal(self._store, clock, fence, self._config.safeguards).run())

@@ -1,4 +1,4 @@
-"""Removes ended runs when their pipeline's document says so, with their logs and artifacts.
+"""Removes ended runs with their logs and artifacts: when their document says so, or else the daemon's settings.
 
 A run is removed from the store first, in one transaction that leaves a mark; then its files are, and then the mark. So
 nothing is shown that is half gone, and nothing stays behind, whenever this process ends. A run whose content others
@@ -35,6 +35,7 @@ PAGE = 100  # runs that are looked at together
 CHUNK = 100  # changes in one transaction
 LATER = timedelta(hours=1)  # after which is looked again at what runs
 _PAUSE = 1.0  # seconds after an error of the store
+_FOREVER = Retention()
 _FILES = "files of "  # before a run's id, among the names of things to be seen to
 
 
@@ -50,7 +51,9 @@ class Retaining:
         logs: LogStore,
         clock: Clock,
         fence: Callable[[], list[Condition]],
+        usual: Retention = _FOREVER,
     ) -> None:
+        """`usual` is for pipelines whose document says nothing."""
         self._store = store
         self._feed = feed
         self._catalogue = catalogue
@@ -58,9 +61,10 @@ class Retaining:
         self._logs = logs
         self._clock = clock
         self._fence = fence
+        self._usual = usual
         self._queue = WorkQueue(self._see_to, workers=1)
         self._timers = Timers(clock, self._queue.add)
-        self._wanted: set[str] = set()  # pipelines whose document says something
+        self._wanted: set[str] = set()  # pipelines of which not all runs stay
 
     async def run(self) -> None:
         """Remove for ever."""
@@ -104,7 +108,7 @@ class Retaining:
             self._timers.set(name, self._clock.now() + timedelta(seconds=DOUBT - jumped))
             return
         retention = await self._said(name)
-        if retention == Retention():
+        if retention == _FOREVER:
             self._wanted.discard(name)
             self._timers.set(name, None)
             return
@@ -113,9 +117,10 @@ class Retaining:
 
     async def _said(self, name: str) -> Retention:
         try:
-            return (await self._catalogue.head(name)).retention
+            said = (await self._catalogue.head(name)).retention
         except NotFound:  # it was deleted: what there is of it stays
-            return Retention()
+            return _FOREVER
+        return self._usual if said is None else said
 
     async def _sweep(self, name: str, retention: Retention) -> datetime | None:
         """Remove what has had its time, the oldest first: when the next one will have."""

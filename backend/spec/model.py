@@ -159,7 +159,7 @@ class Pipeline(Struct, frozen=True, omit_defaults=True):
     timeout: float | None = None  # seconds, of a whole run
     kubernetes: Placement = Placement()  # of all stages, unless they say it differently
     notify: dict[str, tuple[str, ...]] = {}
-    retention: Retention = Retention()
+    retention: Retention | None = None  # None: as the daemon is told
     cache: bool = False  # of all stages that have outputs, unless they say it differently
 
     def caches(self, stage: str) -> bool:

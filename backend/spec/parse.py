@@ -146,11 +146,11 @@ class _Maker:
             kubernetes=self._placement(raw.get("kubernetes", {}), ("kubernetes",)),
             notify={event: tuple(names) for event, names in raw.get("notify", {}).items()},
             cache=raw.get("cache", False),
-            retention=Retention(
-                _whole(raw.get("retention", {}).get("runs")),
-                self._duration(raw.get("retention", {}), "age", ("retention",)),
-            ),
+            retention=self._retention(raw["retention"]) if "retention" in raw else None,
         )
+
+    def _retention(self, raw: dict[str, Any]) -> Retention:
+        return Retention(_whole(raw.get("runs")), self._duration(raw, "age", ("retention",)))
 
     def _parameter(self, raw: dict[str, Any]) -> Parameter:
         default = _text(raw["default"]) if "default" in raw else None

@@ -37,7 +37,7 @@ class PipelineHead(Struct, frozen=True, omit_defaults=True):
     updated: datetime | None = None
     updated_by: str = ""
     account: str = ""  # its service account; of one applied by an earlier Khantui it is in the document alone
-    retention: Retention = Retention()
+    retention: Retention | None = None  # None: the document says nothing of it
 
 
 class Pin(Struct, frozen=True):

@@ -14,12 +14,14 @@ from backend.clock import FakeClock
 from backend.control.retaining import Retaining
 from backend.errors import ArtifactError
 from backend.logs import LogStore
+from backend.spec.model import Retention
 from backend.store import keys
 from backend.store.catalogue import Catalogue
 from backend.store.feed import Feed
 from tests.scenarios.world import World
 
 pytestmark = pytest.mark.sandbox
+FOREVER = Retention()
 
 
 class Grudging(FolderStore):
@@ -35,10 +37,10 @@ class Grudging(FolderStore):
 
 
 @contextlib.asynccontextmanager
-async def retaining(world: World, clock: FakeClock) -> AsyncIterator[None]:
+async def retaining(world: World, clock: FakeClock, usual: Retention = FOREVER) -> AsyncIterator[None]:
     feed = Feed(world.store)
     artifacts, logs = Grudging(world.layout), LogStore(world.layout, clock)
-    work = Retaining(world.store, feed, Catalogue(world.store), artifacts, logs, clock, list)
+    work = Retaining(world.store, feed, Catalogue(world.store), artifacts, logs, clock, list, usual)
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(feed.run())]
         await feed.started.wait()
@@ -112,3 +114,19 @@ async def test_they_go_when_they_are_old_and_what_runs_does_not(world: World) ->
         await left(world, [ended, active], [0, 1])
         await clock.advance(1900)
         await left(world, [ended, active], [1])
+
+
+async def test_where_a_document_says_nothing_the_daemon_is_asked(world: World) -> None:
+    stages = {"a": {"script": "true"}}
+    for name, said in (("silent", {}), ("own", {"retention": {"runs": 2}}), ("forever", {"retention": {}})):
+        await world.apply(name, stages=dict(stages), **said)
+    async with world.engine():
+        runs = {
+            name: [(await world.ended(await world.start(name))).id for _ in range(3)]
+            for name in ("silent", "own", "forever")
+        }
+    clock = FakeClock(world.clock.now() + timedelta(days=1))
+    async with retaining(world, clock, Retention(runs=1)):
+        await left(world, runs["silent"], [2])
+        await left(world, runs["own"], [1, 2])
+        await left(world, runs["forever"], [0, 1, 2])
