@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from textual.widgets import OptionList
+from textual.widgets import OptionList, Select
 
 from backend.run.state import RunState
 from backend.schedule.model import Schedule
@@ -268,7 +268,10 @@ async def test_what_is_asked_for_can_be_left_and_said(desk: Desk) -> None:
         for n, key in enumerate(("ctrl+s", "f2"), 1):
             await pilot.press("t")
             await until(pilot, lambda: isinstance(app.screen, Trigger))
+            app.screen.query_one("#fresh", Select).value = ["", "yes"][n - 1]
             await tried(pilot, key, lambda n=n: len(list(runs.rows.known())) == before + n)  # type: ignore[misc]
+    found = desk.do(desk.ask("GET", "/runs", pipeline="regions", limit="2")).json()["items"]
+    assert sorted(run["fresh"] for run in found) == [False, True]
 
 
 @tries({Pipelines: "t l e d x s b ctrl+d N A S", Listing: "ctrl+z ctrl+w T c"})
