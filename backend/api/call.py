@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from backend.access.decide import Grant, decide
 from backend.access.model import Role, Target
-from backend.api import journal
+from backend.api import journal, literals
 from backend.api.identity import Identity
 from backend.api.refusals import refusal
 from backend.api.services import Services
@@ -132,7 +132,13 @@ class Call:
 
     async def body(self, kind: type[T]) -> T:
         """The body as a struct; an empty one is `{}`. Raises what msgspec raises."""
-        return msgspec.json.decode(await self.raw() or b"{}", type=kind)
+        try:
+            found = msgspec.json.decode(await self.raw() or b"{}", type=kind)
+        except (UnicodeDecodeError, RecursionError) as error:
+            raise InvalidRequest(f"the request's body is no JSON: {error}") from None
+        if isinstance(found, Struct):
+            literals.checked(found)
+        return found
 
     # what the caller may do
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from backend.api.literals import number
 from backend.api.wire import Page
 from backend.errors import InvalidRequest
 
@@ -53,7 +54,7 @@ def within(call: Call, prefix: str) -> Cursor | None:
 def part(call: Call, items: Sequence[Any], revision: int) -> Page:
     """The page that is asked for of a list that was made whole. Raises InvalidRequest."""
     at = unpack(call.text("cursor"))
-    begin = int(at.key) if at and at.key.isdecimal() else 0
+    begin = (number(at.key) if at else None) or 0
     end = begin + call.limit
     following = pack(Cursor(revision, str(end))) if end < len(items) else None
     return Page(list(items[begin:end]), following, len(items), revision)

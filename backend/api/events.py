@@ -10,6 +10,7 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from backend.api.call import Call
+from backend.api.literals import number
 from backend.api.operations import operation
 from backend.api.sight import Sight
 from backend.api.views import run_view
@@ -55,9 +56,10 @@ def _since(call: Call) -> int | None:
     text = call.text("since") or call.request.headers.get("last-event-id", "")
     if not text:
         return None
-    if not text.isdigit():
-        raise InvalidRequest(f"since must be a revision, not {text!r}")
-    return int(text)
+    found = number(text)
+    if found is None:
+        raise InvalidRequest(f"since must be a revision, not {text[:40]!r}")
+    return found
 
 
 async def _events(call: Call, subscription: Subscription) -> AsyncIterator[bytes]:

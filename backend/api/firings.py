@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from statistics import median
 
+from backend.api import literals
 from backend.api.call import Call
 from backend.api.wire import FiringView, ForesightView, ScheduleView
 from backend.errors import InvalidRequest
@@ -89,7 +90,7 @@ async def foreseen(
 def _since(call: Call) -> datetime | None:
     text = call.text("since")
     try:
-        since = datetime.fromisoformat(text) if text else None
+        since = literals.moment(text) if text else None
     except ValueError:
         since = None
     if text and (since is None or since.tzinfo is None):

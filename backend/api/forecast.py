@@ -9,6 +9,7 @@ from statistics import fmean
 
 from starlette.responses import Response
 
+from backend.api import literals
 from backend.api.call import Call, answer
 from backend.api.operations import operation
 from backend.api.wire import ForecastView
@@ -78,7 +79,7 @@ def _begin(call: Call, now: datetime, slot: int) -> datetime:
     if not text:
         return now.replace(minute=now.minute - now.minute % slot, second=0, microsecond=0)
     try:
-        begin = datetime.fromisoformat(text)
+        begin = literals.moment(text)
         begin + timedelta(days=8)
     except (ValueError, OverflowError):
         begin = None

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
+from backend.api import literals
 from backend.api.call import Call, answer
 from backend.api.operations import operation
 from backend.api.ranges import asked_for
@@ -182,7 +183,7 @@ async def _which(call: Call, *, must_exist: bool = True) -> tuple[LogKey, bool]:
 
 def _moment(text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
+        moment = literals.moment(text)
     except ValueError as error:
         raise InvalidRequest(f"{text!r} is no time", hint="2026-11-23T06:00:00Z") from error
     if moment.tzinfo is None:

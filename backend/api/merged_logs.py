@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from backend.api import cursor
 from backend.api.call import Call, answer
+from backend.api.literals import number
 from backend.api.logs import MOST, PART, SEARCH, SECONDS, Part, expression, view
 from backend.api.operations import operation
 from backend.api.runs import find, loaded_of, records
@@ -44,8 +45,8 @@ class Which(NamedTuple):
     def of(cls, call: Call) -> Which:
         """From the request. Raises InvalidRequest."""
         attempts = call.text("attempts", "all")
-        if attempts not in ("all", "newest") and not attempts.isdecimal():
-            raise InvalidRequest(f"attempts must be all, newest or a number, not {attempts!r}")
+        if attempts not in ("all", "newest") and number(attempts) is None:
+            raise InvalidRequest(f"attempts must be all, newest or a number, not {attempts[:40]!r}")
         return cls(tuple(call.texts("stage")), attempts)
 
     def keys(self, run: str, found: Mapping[str, StageRecord]) -> dict[LogKey, bool]:
@@ -323,6 +324,7 @@ def _place(key: str, number: int) -> str:
 
 
 def _number(at: cursor.Cursor) -> int:
-    if not at.key.isdecimal():
+    found = number(at.key)
+    if found is None:
         raise InvalidRequest("this cursor is none of ours", hint="take it from the answer before")
-    return int(at.key)
+    return found

@@ -13,6 +13,7 @@ from backend.accounts.account import by_name, missing
 from backend.api import cursor, filter
 from backend.api.accounts import all_accounts, may_use, names_of
 from backend.api.call import Call, answer
+from backend.api.literals import number
 from backend.api.operations import PAGING, operation
 from backend.api.views import run_view
 from backend.api.wire import (
@@ -414,9 +415,10 @@ async def _current(call: Call, name: str) -> int:
 
 def _number(call: Call) -> int:
     text = str(call.request.path_params["version"])
-    if not text.isdigit() or len(text) > 8:
+    found = number(text)
+    if found is None or len(text) > 8:
         raise NotFound(f"{text!r} is no version")
-    return int(text)
+    return found
 
 
 def _version(record: Version, current: int) -> VersionView:

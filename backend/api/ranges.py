@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from backend.api.literals import number
+
 
 class Part(NamedTuple):
     """The first byte, the one behind the last, and what the answer says of it."""
@@ -26,7 +28,7 @@ def asked_for(header: str, size: int) -> Part:
 def _range(header: str, size: int) -> tuple[int, int, int]:
     unit, _, span = header.partition("=")
     first, dash, last = span.partition("-")
-    known = all(number.isdecimal() or not number for number in (first, last)) and (first or last)
+    known = all(number(each) is not None or not each for each in (first, last)) and (first or last)
     if unit != "bytes" or not dash or not known:
         return 0, size, 200
     if not first:

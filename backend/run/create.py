@@ -21,11 +21,11 @@ def logical_time(text: str, zone: str, now: datetime) -> datetime:
         if len(text) <= 10:
             return datetime.combine(date.fromisoformat(text), time(), tz)
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        return moment.replace(tzinfo=tz) if moment.tzinfo is None else moment.astimezone(tz)
+    except (ValueError, OverflowError) as error:
         raise InvalidRequest(
             f"{text!r} is no date that I understand", hint="write 2026-11-23 or 2026-11-23T06:00"
         ) from error
-    return moment.replace(tzinfo=tz) if moment.tzinfo is None else moment.astimezone(tz)
 
 
 def check_parameters(pipeline: Pipeline, given: Mapping[str, str]) -> dict[str, str]:
