@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 import msgspec
 from starlette.responses import Response
 
-from backend.api import cursor, literals
+from backend.api import cursor
 from backend.api.call import Call, answer
 from backend.api.operations import PAGING, operation
 from backend.api.wire import AuditView, ChangedView, Page
@@ -92,7 +92,7 @@ def _moment(call: Call, parameter: str) -> datetime | None:
     if not text:
         return None
     try:
-        moment = literals.moment(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidRequest(f"{parameter} is no moment: {text!r}", hint="2026-11-25T06:00Z") from None
     if moment.tzinfo is None:
