@@ -6,9 +6,13 @@ Nothing is moved when it is published: that an artifact is published is what the
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import secrets
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -106,6 +110,24 @@ class FolderStore:
         """Remove all that a run's attempts left behind."""
         await asyncio.to_thread(remove, self._layout.attempts / run)
 
+    async def prune(self, used: Collection[str], before: datetime) -> int:
+        """Remove inputs from outside that are at none of these locations, and were last asked for before that."""
+        return await asyncio.to_thread(self._prune, frozenset(used), before.timestamp())
+
+    def _prune(self, used: Collection[str], before: float) -> int:
+        removed = 0
+        for path in list(self._layout.inputs.iterdir()) if self._layout.inputs.exists() else []:
+            with contextlib.suppress(FileNotFoundError):  # it was moved to where it belongs
+                info, new = path.lstat(), path.name.startswith(".")
+                if max(info.st_atime, info.st_mtime if new else 0) >= before or self._layout.location(path) in used:
+                    continue
+                if new:  # a daemon that was killed has left it
+                    remove(path)
+                elif (away := _taken_away(path, info.st_atime_ns)) is not None:
+                    remove(away)
+                    removed += 1
+        return removed
+
     @asynccontextmanager
     async def _new(self) -> AsyncIterator[Path]:
         """A place beside the inputs; what is left there is removed."""
@@ -119,7 +141,7 @@ class FolderStore:
 
     def _unchanged(self, mark: object) -> ArtifactRecord | None:
         known = self._known.get(mark) if mark else None
-        return known if known and self._layout.artifact(known.location).exists() else None
+        return known if known and _asked_for(self._layout.artifact(known.location)) else None
 
     def _remembered(self, mark: object, record: ArtifactRecord) -> ArtifactRecord:
         if mark:
@@ -148,11 +170,33 @@ class FolderStore:
         """What was brought to `new`, moved to where its content belongs."""
         record = describe(new, seal=True)
         target = self._layout.inputs / record.sha256
-        if not target.exists():
+        if not _asked_for(target):
             if new.is_dir():
                 new.chmod(0o755)  # a folder that is read-only cannot be renamed
             new.rename(target)
+            _asked_for(target)
         return replace(record, location=self._layout.location(target), uri=uri)
+
+
+def _asked_for(path: Path) -> bool:
+    """Whether it is there; if so it is noted that it was asked for, and who prunes leaves it alone."""
+    try:
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _taken_away(path: Path, asked: int) -> Path | None:
+    """Where it was moved, so that nobody finds it; None if it was asked for meanwhile, and is where it was."""
+    away = path.with_name(f".{secrets.token_hex(8)}.old")
+    if path.is_dir():
+        path.chmod(0o755)  # a folder that is read-only cannot be renamed
+    path.rename(away)
+    if away.lstat().st_atime_ns == asked or path.exists():
+        return away
+    away.rename(path)
+    return None
 
 
 async def put(path: Path, kind: str, bucket: Bucket, key: str) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
+from datetime import datetime
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -154,6 +155,10 @@ class ObjectStore:
         await asyncio.to_thread(remove, self._layout.attempts / run)
 
     # inputs
+
+    async def prune(self, used: Collection[str], before: datetime) -> int:
+        """None: while one is found unused, another run may find that it is there and need not be brought."""
+        return 0
 
     async def _sent(self, path: Path, record: ArtifactRecord, uri: str) -> ArtifactRecord:
         """What lies on this disk, uploaded unless it is in the store already."""

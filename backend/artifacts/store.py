@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from datetime import datetime
 from typing import Protocol
 
 from backend.artifacts.reading import Content
@@ -39,4 +40,11 @@ class ArtifactStore(Protocol):
 
     async def remove(self, run: str) -> None:
         """Remove all that a run's attempts left behind."""
+        ...
+
+    async def prune(self, used: Collection[str], before: datetime) -> int:
+        """Remove inputs from outside that are at none of these locations, and were last asked for before that.
+
+        How many. In an object store all stay: nothing there says when an object was last asked for.
+        """
         ...

@@ -26,7 +26,7 @@ from backend.store.base import Condition, Delete, KeyValue, Put, Store
 from backend.store.catalogue import Catalogue
 from backend.store.codec import decode, encode
 from backend.store.feed import Feed, Lost
-from backend.store.records import delete_run
+from backend.store.records import External, delete_run
 from backend.store.results import forget, origins_of, unheld
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,8 @@ CHUNK = 100  # changes in one transaction
 LATER = timedelta(hours=1)  # after which is looked again at what runs
 _PAUSE = 1.0  # seconds after an error of the store
 _FOREVER = Retention()
+SPARED = timedelta(days=1)  # after it was asked for, an input from outside stays though no run has it yet
+_INPUTS = "inputs from outside"  # among the names of things to be seen to
 _FILES = "files of "  # before a run's id, among the names of things to be seen to
 
 
@@ -82,6 +84,7 @@ class Retaining:
 
     async def _follow(self) -> None:
         with self._feed.subscribe(keys.PIPELINES, keys.BY_PIPELINE, keys.REMOVING) as changes:
+            self._queue.add(_INPUTS)
             async for page in self._store.scan(keys.REMOVING):
                 for item in page.items:
                     self._queue.add(_FILES + item.key.removeprefix(keys.REMOVING))
@@ -106,6 +109,10 @@ class Retaining:
             return
         if (jumped := self._clock.since_jump) is not None and jumped < DOUBT:
             self._timers.set(name, self._clock.now() + timedelta(seconds=DOUBT - jumped))
+            return
+        if name == _INPUTS:
+            await self._prune()
+            self._timers.set(name, self._clock.now() + LATER)
             return
         retention = await self._said(name)
         if retention == _FOREVER:
@@ -165,6 +172,15 @@ class Retaining:
         conditions = [*self._fence(), condition, Condition(keys.run(run.id), modified=kv.modified)]
         if await self._store.commit(conditions, changes) is not None:
             log.info("run %s of %s was removed: it has had its time", run.id, run.pipeline)
+
+    async def _prune(self) -> None:
+        """Remove what was brought from outside for runs that are gone."""
+        used: set[str] = set()
+        async for page in self._store.scan(keys.INPUTS):
+            for item in page.items:
+                used.update(entry.record.location for entry in decode(item.value, External).entries)
+        if number := await self._artifacts.prune(used, self._clock.now() - SPARED):
+            log.info("%d inputs from outside were removed: no run has them any more", number)
 
     async def _clean(self, run_id: str) -> None:
         """Remove the files of a run that is removed, and let go of the runs whose content it had."""

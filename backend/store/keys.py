@@ -61,6 +61,7 @@ ACTIVE = "active/"
 STAGES = "stages/"
 COMMANDS = "commands/"
 RESULTS = "results/"
+INPUTS = "inputs/"
 ENDED = "ended/"
 REMOVING = "removing/"
 SCHEDULES = "schedules/"
@@ -143,12 +144,12 @@ def stage(identifier: str, instance: str) -> str:
 
 def inputs(identifier: str) -> str:
     """Prefix of what a run reads from outside."""
-    return f"inputs/{identifier}/"
+    return f"{INPUTS}{identifier}/"
 
 
 def external(identifier: str, artifact: str) -> str:
     """What a run reads from outside as one of its inputs."""
-    return f"inputs/{identifier}/{artifact}"
+    return f"{INPUTS}{identifier}/{artifact}"
 
 
 def results(pipeline_name: str, stage_name: str = "") -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -114,6 +115,23 @@ async def test_they_go_when_they_are_old_and_what_runs_does_not(world: World) ->
         await left(world, [ended, active], [0, 1])
         await clock.advance(1900)
         await left(world, [ended, active], [1])
+
+
+async def test_with_the_last_run_goes_what_was_brought_from_outside(world: World, tmp_path: Path) -> None:
+    for name, retention in (("kept", {}), ("gone", {"age": "1h"})):
+        (tmp_path / name).write_text(name)
+        stages = {"a": {"script": "true", "inputs": ["x"]}}
+        await world.apply(name, stages=stages, inputs={"x": {"uri": f"file://{tmp_path}/{name}"}}, retention=retention)
+    async with world.engine():
+        runs = [(await world.ended(await world.start(name))).id for name in ("kept", "gone")]
+    assert len(list(world.layout.inputs.iterdir())) == 2
+    clock = FakeClock(world.clock.now() + timedelta(days=2))
+    async with retaining(world, clock):
+        await left(world, runs, [0])
+        async with asyncio.timeout(10):
+            while len(list(world.layout.inputs.iterdir())) > 1:
+                await clock.advance(3600)
+    assert [p.read_text() for p in world.layout.inputs.iterdir()] == ["kept"]
 
 
 async def test_where_a_document_says_nothing_the_daemon_is_asked(world: World) -> None:

@@ -7,12 +7,14 @@ import errno
 import os
 import tarfile
 import tempfile
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from backend.artifacts import CodeStore, FolderStore, copy
 from backend.artifacts.content import LINK, describe, remove, survey
@@ -179,6 +181,43 @@ async def test_inputs_from_outside_are_kept_as_they_were(layout: Layout, tmp_pat
     assert [(layout.root / r.location).read_text() for r in (first, second)] == ["one", "two!"]
     assert (await store.bring(f"file://{source}")).location == second.location
     assert (layout.root / first.location).stat().st_mode & 0o222 == 0
+
+
+async def test_inputs_that_nobody_has_go_a_while_after_they_were_asked_for(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, folder = FolderStore(layout), tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a").write_text("1")
+    used, spare = await brought(store, tmp_path / "x", "used"), await brought(store, tmp_path / "y", "spare")
+    whole = await store.bring(f"file://{folder}")
+    left = layout.inputs / ".0123.new"  # by a daemon that was killed
+    left.mkdir()
+    (left / "part").write_text("1")
+    now = datetime.now(UTC)
+    assert await store.prune({used.location}, now - timedelta(minutes=1)) == 0
+    assert left.exists()
+    assert await store.prune({used.location}, now + timedelta(minutes=1)) == 2
+    assert [p.name for p in layout.inputs.iterdir()] == [used.sha256]
+    assert await store.bring(f"file://{tmp_path}/y") == spare  # which was remembered, and is brought anew
+    assert await store.bring(f"file://{folder}") == whole
+    assert (layout.root / whole.location / "a").read_text() == "1"
+
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
+    for path in layout.inputs.iterdir():
+        os.utime(path, (long_ago, long_ago))
+    assert await brought(FolderStore(layout), tmp_path / "z", "spare") == replace(spare, uri=f"file://{tmp_path}/z")
+    rename = Path.rename
+
+    def asked_for_meanwhile(path: Path, target: Path) -> Path:
+        os.utime(path)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", asked_for_meanwhile)
+    assert await store.prune((), now - timedelta(minutes=1)) == 0
+    assert {p.name for p in layout.inputs.iterdir()} == {used.sha256, spare.sha256, whole.sha256}
+    monkeypatch.undo()
+    assert await store.prune((), now + timedelta(minutes=1)) == 3
 
 
 async def test_folders_and_spaces_come_from_outside_too(layout: Layout, tmp_path: Path) -> None:
