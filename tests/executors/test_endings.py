@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from backend.clock import SystemClock
 from backend.errors import ExecutorError
 from backend.executors.sandbox import Limits, SandboxExecutor, check
 from backend.executors.sandbox.folder import Folder
+from backend.executors.sandbox.limits import tree
 from backend.layout import Layout
 from backend.run.state import Reason
 from backend.spec.images import Image
@@ -75,6 +77,14 @@ async def test_a_fork_bomb_is_over_soon(tmp_path: Path) -> None:
         assert seen.reason is Reason.PROCESSES
     finally:
         await bench.close()
+
+
+def test_what_multiplies_is_not_counted_to_its_end() -> None:
+    with subprocess.Popen(["sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 60 & done; echo there; wait"],  # noqa: S607
+                          stdout=subprocess.PIPE, start_new_session=True) as many:  # fmt: skip
+        assert many.stdout is not None and many.stdout.readline() == b"there\n"
+        assert (len(tree(many.pid)), len(tree(many.pid, 4))) == (9, 5)
+        os.killpg(many.pid, signal.SIGKILL)
 
 
 async def test_cancelling_asks_first(bench: Bench) -> None:

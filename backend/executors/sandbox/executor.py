@@ -390,7 +390,8 @@ class SandboxExecutor:
         while self._running:
             await asyncio.sleep(LOOK)
             for running in tuple(self._running.values()):
-                beyond = exceeded(tree(running.pid), self._limits, running.memory)
+                seen = tree(running.pid, self._limits.processes)
+                beyond = exceeded(seen, self._limits, running.memory)
                 if beyond is not None:
                     running.folder.blame(*beyond)
                     self._kill(running)

@@ -70,10 +70,13 @@ def show_size(size: int) -> str:
     return f"{amount:g} {unit}" if amount == int(amount) else f"{amount:.1f} {unit}"
 
 
-def tree(root: int) -> list[int]:
-    """A process and all below it. In a PID namespace of their own none can leave it."""
+def tree(root: int, most: int | None = None) -> list[int]:
+    """A process and all below it. In a PID namespace of their own none can leave it.
+
+    Looking ends where there are more than `most`: what multiplies is not to be counted to its end.
+    """
     found, pending = [], [root]
-    while pending:
+    while pending and (most is None or len(found) <= most):
         pid = pending.pop()
         found.append(pid)
         try:
