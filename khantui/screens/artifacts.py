@@ -52,7 +52,6 @@ class Artifacts(Listing[ArtifactView]):
         Binding("S", "sort('SIZE')", "sort by size", show=False),
     ]
     TITLE_WORD = "artifacts"
-    EMPTY = "…"
     FAULTS = "role=output"
     SORTS: ClassVar[dict[str, Callable[[Any], Any]]] = {
         "ARTIFACT": lambda a: artifact_name(a),

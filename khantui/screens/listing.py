@@ -10,7 +10,7 @@ from textual.widget import Widget
 
 from backend.errors import InvalidRequest
 from khantui.render.table import Column
-from khantui.screens.table_view import T, TableView
+from khantui.screens.table_view import NOTHING_FITS, T, TableView
 from khantui.state.rows import ListRows
 from khantui.widgets.prompt import Kind
 from khantui.widgets.resource_table import ResourceTable
@@ -32,6 +32,7 @@ class Listing(TableView[T]):
     def __init__(self, command: str, filter: str = "") -> None:
         super().__init__(command, filter)
         self._sorted = ""
+        self._told = False
         self.rows: ListRows[T] = self.make_rows()
 
     def make_rows(self) -> ListRows[T]:
@@ -51,19 +52,29 @@ class Listing(TableView[T]):
         raise NotImplementedError
 
     def body(self) -> Iterable[Widget]:
-        yield ResourceTable[T](self.columns, self.identify, id="table", empty=self.EMPTY)
+        yield ResourceTable[T](self.columns, self.identify, id="table", empty="…")
 
     def on_mount(self) -> None:
         self.table.focus()
         self._narrow()
 
+    @property
+    def known(self) -> bool:
+        """Whether it is known what there is: before, an empty list says nothing."""
+        return self._told
+
     def overview_changed(self) -> None:
+        self._told = True
         at = self.table.current
         self.rows.put(self.items())
         self._shown(at)
         super().overview_changed()
 
     def _shown(self, at: T | None) -> None:
+        if self.rows.total:
+            self.table.empty = NOTHING_FITS
+        elif self.known and self.EMPTY:
+            self.table.empty = self.EMPTY
         self.table.show(self.rows)
         if at is not None:
             name = self.identify(at)

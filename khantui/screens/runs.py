@@ -19,13 +19,14 @@ from khantui.render.live import live_run_columns
 from khantui.render.rows import short, started_by
 from khantui.screens import acts
 from khantui.screens.ask import Line
-from khantui.screens.table_view import TableView
+from khantui.screens.table_view import NOTHING_FITS, TableView
 from khantui.screens.text import TextPage
 from khantui.state.runs import Heard, Query, Request, RunRows, wrong
 from khantui.widgets.prompt import Kind
 from khantui.widgets.resource_table import ResourceTable
 
 _SORTS = {"PIPELINE": "pipeline", "STATE": "state", "STARTED": "started", "LOGICAL TIME": "logical_time"}
+_EMPTY = "nothing has run yet: t starts a pipeline (:pipelines)"
 _AGAIN = 1.0  # seconds between two times that a list under conditions is asked for anew
 
 
@@ -70,7 +71,7 @@ class Runs(TableView[RunView]):
             lambda: live_run_columns(self.host.moment, self.host.overview.usual, self._absolute),
             lambda r: r.id,
             id="table",
-            empty="nothing has run yet: t starts a pipeline (:pipelines)",
+            empty="…",
         )
 
     def on_mount(self) -> None:
@@ -121,6 +122,7 @@ class Runs(TableView[RunView]):
         same = rows.query == self.rows.query and self.rows.loaded
         at = self.table.current
         self.rows, self._coming = rows, None
+        self.table.empty = NOTHING_FITS if rows.query.filter else _EMPTY
         self.table.show(rows, keep=same)
         if same and at is not None and (index := rows.index(at.id)) is not None:
             self.table.stay_at(index)

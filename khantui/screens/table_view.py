@@ -10,6 +10,7 @@ from khantui.widgets.prompt import Kind
 from khantui.widgets.resource_table import ResourceTable
 
 T = TypeVar("T")
+NOTHING_FITS = "nothing fits these conditions: / changes them, esc takes them away"
 
 
 class TableView(View, Generic[T]):
