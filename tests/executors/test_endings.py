@@ -80,9 +80,10 @@ async def test_a_fork_bomb_is_over_soon(tmp_path: Path) -> None:
 
 
 def test_what_multiplies_is_not_counted_to_its_end() -> None:
-    with subprocess.Popen(["sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 60 & done; echo there; wait"],  # noqa: S607
-                          stdout=subprocess.PIPE, start_new_session=True) as many:  # fmt: skip
-        assert many.stdout is not None and many.stdout.readline() == b"there\n"
+    script = "for i in 1 2 3 4 5 6 7 8; do sleep 60 & done; echo there; wait"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True) as many:
+        assert many.stdout is not None
+        assert many.stdout.readline() == b"there\n"
         assert (len(tree(many.pid)), len(tree(many.pid, 4))) == (9, 5)
         os.killpg(many.pid, signal.SIGKILL)
 
