@@ -75,7 +75,8 @@ def tree(root: int, most: int | None = None) -> list[int]:
 
     Looking ends where there are more than `most`: what multiplies is not to be counted to its end.
     """
-    found, pending = [], [root]
+    found = list[int]()
+    pending = [root]
     while pending and (most is None or len(found) <= most):
         pid = pending.pop()
         found.append(pid)
