@@ -13,7 +13,7 @@ from backend.artifacts.manifest import bundle_of
 from backend.errors import InvalidRequest, NotFound
 from backend.layout import Layout
 from backend.objects.bucket import Bucket
-from backend.spec.bundle import LARGEST, MOST, address
+from backend.spec.bundle import DEEPEST, LARGEST, MOST, address
 
 
 class CodeStore:
@@ -100,6 +100,7 @@ def unpack_into(bundle: bytes, folder: Path) -> None:
 
 def _extract(tar: tarfile.TarFile, folder: Path) -> None:
     size = count = 0
+    folders: set[PurePosixPath] = set()
     for member in tar:
         path = PurePosixPath(member.name)
         if path.is_absolute() or ".." in path.parts or not path.parts:
@@ -108,9 +109,14 @@ def _extract(tar: tarfile.TarFile, folder: Path) -> None:
             continue
         if not member.isreg():
             raise InvalidRequest(f"{member.name!r} in the bundle is no plain file")
+        if member.size < 0 or len(path.parts) > DEEPEST:
+            raise InvalidRequest(
+                f"{member.name[:80]!r} in the bundle is no plain file of at most {DEEPEST} folders' depth"
+            )
         size, count = size + member.size, count + 1
-        if size > LARGEST or count > MOST:
-            raise InvalidRequest(f"the bundle is larger than {LARGEST >> 20} MiB or {MOST:,} files")
+        folders.update(path.parents)  # a path of some bytes could make hundreds of them
+        if size > LARGEST or count > MOST or len(folders) > MOST:
+            raise InvalidRequest(f"the bundle is larger than {LARGEST >> 20} MiB or {MOST:,} files and folders")
         source = tar.extractfile(member)
         assert source is not None
         target = folder.joinpath(*path.parts)

@@ -157,11 +157,15 @@ async def download(uri: str, target: Path, reach: Reach) -> None:
     try:
         async with (
             reach.client() as client,
-            client.stream("GET", uri) as response,
+            # a few bytes of other codings, or of one within another, can become gigabytes in memory
+            client.stream("GET", uri, headers={"Accept-Encoding": "identity"}) as response,
         ):
             if response.status_code != 200:
                 why = f"{response.status_code} {response.reason_phrase}".strip()
                 raise ArtifactError(f"{uri} is not to be had: {why}")
+            packed = response.headers.get("content-encoding", "identity").lower()
+            if packed not in ("identity", "gzip"):
+                raise ArtifactError(f"{uri} is not to be had: it is sent as {packed[:40]}, which nobody has asked for")
             with target.open("wb") as file:
                 async for data in response.aiter_bytes(1 << 20):
                     await asyncio.to_thread(file.write, data)

@@ -8,7 +8,8 @@ import tarfile
 from collections.abc import Mapping
 
 LARGEST = 32 << 20  # bytes, unpacked
-MOST = 10_000  # files
+MOST = 10_000  # files; and folders as well
+DEEPEST = 64  # folders and a name, in one path
 
 
 def pack(files: Mapping[str, tuple[bytes, bool]]) -> bytes:

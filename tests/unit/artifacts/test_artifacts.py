@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import os
 import tarfile
 import tempfile
@@ -329,6 +330,61 @@ def tar(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
         member.type, member.linkname = kind, link
         archive.addfile(member, BytesIO())
     return made.getvalue()
+
+
+def headed(kind: bytes, size: int, name: str = "x") -> bytes:
+    """A member's header that says any size, also one below nothing."""
+    member = tarfile.TarInfo(name)
+    member.type = kind
+    block = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    block[124:136] = (size % 256**12).to_bytes(12, "big") if size < 0 else b"%011o\0" % size
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def described(inner: bytes, **more: str) -> bytes:
+    """The same, with a header before it that says more."""
+    member = tarfile.TarInfo("x")
+    member.pax_headers = {name.replace("_", "."): value for name, value in more.items()}
+    written = member.tobuf(tarfile.PAX_FORMAT)
+    return written[:-512] + inner
+
+
+END = b"\0" * 1024
+DEEP = "/".join(["d"] * 500)
+
+
+@pytest.mark.attack
+@pytest.mark.parametrize(
+    "bundle",
+    [
+        *(headed(kind, size) + END for kind in (b"0", b"L", b"x", b"Z") for size in (-512, -1024, -(1 << 40))),
+        *(described(headed(b"0", 0), size=str(size)) + END for size in (-1024, -1536, -(1 << 40))),
+        described(headed(b"0", 1), GNU_sparse_major="0", GNU_sparse_minor="1", GNU_sparse_size=str(10 << 30),
+                  GNU_sparse_map=f"{(10 << 30) - 1},1") + b"a" * 512 + END,
+        described(headed(b"0", 512), GNU_sparse_major="1", GNU_sparse_minor="0", GNU_sparse_name="y",
+                  GNU_sparse_realsize=str(10 << 30)) + (b"1\n%d\n1\n" % ((10 << 30) - 1)).ljust(512, b"\0") + END,
+        b"".join(described(headed(b"0", 0), path=f"{number}/{DEEP}/f") for number in range(50)) + END,
+        b"".join(described(headed(b"0", 0), path=f"{number}/{'d/' * 40}f") for number in range(500)) + END,
+        headed(b"0", 1 << 30) + b"a" * 512,
+    ],
+    ids=map(str, itertools.count()),
+)  # fmt: skip
+async def test_a_bundle_that_becomes_more_than_it_is_is_refused(layout: Layout, bundle: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        await CodeStore(layout).put(bundle)
+    assert [*layout.code.iterdir()] == []
+
+
+@pytest.mark.attack
+async def test_what_gives_others_rights_is_not_kept_of_an_output(layout: Layout) -> None:
+    root = written(layout, {"d/a": "1", "b": "2"})
+    for path, mode in (("d/a", 0o6755), ("b", 0o4777), ("d", 0o3777)):
+        (root / path).chmod(mode)
+    record = (await FolderStore(layout).publish(RUN, "s", 1, ["out"]))["out"]
+    kept = layout.root / record.location
+    assert {f"{p.stat().st_mode & 0o7777:o}" for p in (kept, *kept.rglob("*"))} == {"555"}
 
 
 @pytest.mark.attack

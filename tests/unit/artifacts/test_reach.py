@@ -29,6 +29,8 @@ def server() -> Iterator[int]:
                 self.end_headers()
                 return
             self.send_response(200)
+            if self.path.startswith("/as/"):
+                self.send_header("Content-Encoding", self.path[4:].replace("+", ", "))
             self.end_headers()
             self.wfile.write(b"inside")
 
@@ -140,3 +142,9 @@ async def test_files_are_written_only_where_they_may_be(tmp_path: Path) -> None:
     nowhere = FolderStore(layout, Reach(files=[]))
     with pytest.raises(ArtifactError, match="are none"):
         await nowhere.bring(f"file://{shared}/in")
+
+
+@pytest.mark.parametrize("coding", ["zstd", "br", "gzip+gzip", "compress"])
+async def test_a_bomb_of_another_coding_is_not_unpacked(tmp_path: Path, server: int, coding: str) -> None:
+    with pytest.raises(ArtifactError, match="nobody has asked for"):
+        await bring(tmp_path, f"http://127.0.0.1:{server}/as/{coding}", Reach(["127.0.0.1"]))
