@@ -198,6 +198,50 @@ print([os.path.exists(f"/proc/{{pid}}/mem") and os.access(f"/proc/{{pid}}/mem", 
     assert written == "[False]"
 
 
+async def test_there_is_no_device_but_those_that_lead_nowhere(bench: Bench) -> None:
+    script = """
+import os, stat
+made = []
+for kind in (stat.S_IFBLK, stat.S_IFCHR):
+    for folder in ("/tmp", "/khan/out", "/dev", "/dev/shm"):
+        try:
+            os.mknod(f"{folder}/made", kind | 0o666, os.makedev(8 if kind == stat.S_IFBLK else 1, 1))
+            made.append(folder)
+        except OSError:
+            pass
+found = set()
+for folder in ("/dev", "/tmp", "/khan", "/etc", "/run", "/var"):
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            mode = os.lstat(f"{parent}/{name}").st_mode
+            if stat.S_ISBLK(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode):
+                found.add(f"{parent}/{name}")
+print(made, sorted(found - {f"/dev/{name}" for name in ("full", "null", "random", "tty", "urandom", "zero")}))
+"""
+    # terminals are its own, and it has none
+    assert await bench.good(script, "python") in ("[] []\n", "[] ['/dev/pts/ptmx']\n")
+
+
+async def test_no_port_of_the_machine_is_reached_by_any_address_of_it(bench: Bench) -> None:
+    with socket.socket() as etcd, socket.socket(socket.AF_INET6) as other:
+        for found, host in ((etcd, "0.0.0.0"), (other, "::")):
+            found.bind((host, 0))
+            found.listen()
+        ports = (etcd.getsockname()[1], other.getsockname()[1], 2379, 2380)
+        here = sorted({str(entry[4][0]) for entry in socket.getaddrinfo(socket.gethostname(), None)})
+        script = f"""
+import socket
+for host in [*{here}, "127.0.0.1", "127.0.0.2", "::1", "0.0.0.0", "169.254.169.254", "10.0.2.2"]:
+    for port in {ports}:
+        try:
+            socket.create_connection((host, port), 1).close()
+            print("reached", host, port)
+        except OSError:
+            pass
+"""
+        assert await bench.good(script, "python") == ""
+
+
 async def test_a_program_that_is_set_to_another_user_gains_nothing(bench: Bench) -> None:
     log = await bench.good(
         'cp "$(command -v id)" /tmp/id && chmod u+s /tmp/id; /tmp/id -u; id -u; '

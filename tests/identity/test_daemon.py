@@ -250,6 +250,12 @@ def test_one_request_is_not_taken_for_two(proxied: Open) -> None:
         ["Content-Length: 0", f"Content-Length: {len(hidden)}"],
         ["Transfer-Encoding: chunked", "Transfer-Encoding: identity"],
         ["Transfer-Encoding: xchunked"],
+        ["Transfer-Encoding: chunked", f"Content-Length: {len(hidden)}"],
+        [f"Content-Length: +{len(hidden)}"],
+        [f"Content-Length: {len(hidden)}, {len(hidden)}"],
+        ["Transfer-Encoding : chunked"],
+        ["Transfer-Encoding:\x0bchunked"],
+        ["X: y\rTransfer-Encoding: chunked"],
     ):
         with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
             head = ["POST /api/v1/lint HTTP/1.1", "Host: khantui", *lines]
@@ -444,3 +450,22 @@ def upgraded(port: int, assertion: str, until: str = "") -> bytes:
             assert part, said[-2000:]
             said += part
     return said
+
+
+@pytest.mark.attack
+def test_who_has_a_session_is_nobody_else_by_headers_that_are_not_signed(proxied: Open) -> None:
+    ann = proxied.asserted("ann@example.org")
+    session = proxied.http.post("/auth/session", headers={ASSERTION: ann}).json()["token"]
+    mine = {ASSERTION: ann, "Authorization": f"Bearer {session}"}
+    boss = "accounts.google.com:boss@example.org"
+    for more in (
+        {"X-Goog-Authenticated-User-Email": boss, "X-Goog-Authenticated-User-Id": boss},
+        {"X-Forwarded-User": "boss@example.org", "Remote-User": "boss@example.org", "X-Khan-User": "boss@example.org"},
+        {"x_goog_iap_jwt_assertion": proxied.asserted("boss@example.org")},
+        {"X-Original-Url": "/api/v1/auth/bindings", "X-Rewrite-Url": "/api/v1/auth/bindings"},
+        {"X-Http-Method-Override": "DELETE", "X-Forwarded-For": "127.0.0.1"},
+    ):
+        who = proxied.http.get("/whoami", headers=mine | more).json()
+        assert (who["name"], who["role"], who["origin"]) == ("ann@example.org", "anyone", "127.0.0.1")
+    forged = proxied.asserted("boss@example.org", Key("k1"))
+    assert proxied.http.get("/whoami", headers=mine | {ASSERTION: forged}).status_code == 401
