@@ -27,6 +27,9 @@ TIMES = (
 )
 
 
+CACHED = (("every time anew", "no"), ("unless an earlier result can stand", "yes"))
+ITS_OWN_CACHE = (("as the pipeline says", "usual"), *CACHED)
+
 # what a stage begins with, by its image: small, and whole enough to run
 STARTS = {
     "shell": 'echo "hello from a stage"\n# read "$KHAN_INPUT_name", write "$KHAN_OUTPUT_name"\n',
@@ -106,6 +109,7 @@ def _about(draft: Draft, new: bool) -> list[Question]:
             "labels", "labels", "line", " ".join(f"{k}={v}" for k, v in (draft.get(("labels",), {}) or {}).items()),
             ("labels",), (), "team=analytics tier=1",
         ),
+        Question("cache", "stages are run", "choice", _said(draft.get(("cache",)), "no"), ("cache",), CACHED),
     ]  # fmt: skip
     if new:
         hint = "small letters, digits, - and _: weekly-learners"
@@ -155,8 +159,13 @@ def _stage(draft: Draft, name: str, known: Known) -> list[Question]:
     fields += [
         Question("retries", "tries again, times", "line", str(limit or ""), (*here, "retries"), (), "0"),
         Question("timeout", "at most so long", "line", str(stage.get("timeout", "")), (*here, "timeout"), (), "20m"),
+        Question("cache", "it is run", "choice", _said(stage.get("cache"), "usual"), (*here, "cache"), ITS_OWN_CACHE),
     ]
     return fields
+
+
+def _said(cache: Any, usual: str) -> str:
+    return "yes" if cache is True else "no" if cache is False else usual
 
 
 def answer(draft: Draft, part: str, key: str, value: str | list[str], known: Known) -> None:
@@ -165,6 +174,8 @@ def answer(draft: Draft, part: str, key: str, value: str | list[str], known: Kno
     if part == "pipeline":
         if key == "labels":
             draft.set(("labels",), text_to_pairs("\n".join(text.split())) or None)
+        elif key == "cache":
+            draft.set(("cache",), True if text == "yes" else None)
         else:
             draft.set((key,), text or None)
     elif part == "environment":
@@ -196,5 +207,7 @@ def _answer_stage(draft: Draft, name: str, key: str, value: str | list[str]) -> 
             draft.set((*here, "retries"), text.strip() or None if text.strip() not in ("", "0") else None)
     elif key == "script":
         draft.set((*here, key), text)
+    elif key == "cache":
+        draft.set((*here, key), {"yes": True, "no": False}.get(text))
     else:
         draft.set((*here, key), text or None)

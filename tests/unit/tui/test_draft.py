@@ -36,3 +36,20 @@ def test_the_form_shows_both() -> None:
     picked, text = questions(draft, "inputs", KNOWN, "", "UTC", new=True)
     assert picked.value == ["weather/months"]
     assert text.value == "rain=weather/months"
+
+
+def test_whether_earlier_results_may_stand() -> None:
+    draft = Draft.new("sales")
+    [stage] = draft.stages
+    here = ("stages", stage, "cache")
+
+    def shown(part: str) -> object:
+        return next(q.value for q in questions(draft, part, KNOWN, "", "UTC", new=True) if q.key == "cache")
+
+    assert (shown("pipeline"), shown(f"stage:{stage}")) == ("no", "usual")
+    for said, kept in (("yes", True), ("no", None)):
+        answer(draft, "pipeline", "cache", said, KNOWN)
+        assert (draft.get(("cache",)), shown("pipeline")) == (kept, said)
+    for said, kept in (("yes", True), ("no", False), ("usual", None)):
+        answer(draft, f"stage:{stage}", "cache", said, KNOWN)
+        assert (draft.get(here), shown(f"stage:{stage}")) == (kept, said)
