@@ -244,6 +244,8 @@ class ArtifactError(KhanError):
 class DamagedLog(ArtifactError):
     """An archived log is not what was written: its file was cut off or changed."""
 
+    code, status = "log-damaged", 410
+
 
 class ObjectStoreError(ArtifactError):
     """The object store refused: its bucket, credentials or rights are not what they should be."""

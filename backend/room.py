@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 _LEAST = 1 << 20  # bytes; less is none
+
+
+def no_room(error: BaseException) -> bool:
+    """Whether this says that a disk is full, or somebody's share of it."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def full(path: Path) -> bool:

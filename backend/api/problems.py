@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from backend.api.wire import Problem
 from backend.errors import InvalidDocument, KhanError
+from backend.room import no_room
 from backend.spec.finding import Finding
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,9 @@ def of(error: Exception, path: str = "") -> Problem:
     if isinstance(error, HTTPException):
         code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "invalid-request")
         return Problem(str(error.detail), error.status_code, code, instance=path)
+    if no_room(error):
+        why = "the disk of the data folder is full: nothing was stored"
+        return Problem(why, 507, "disk-full", hint="make room on the daemon's machine, and try again", instance=path)
     incident = secrets.token_hex(4)
     log.error("incident %s at %s", incident, path, exc_info=error)
     return Problem("something unexpected happened", 500, "internal", hint=f"incident {incident} in the daemon's log")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 import secrets
 import tarfile
 from pathlib import Path, PurePosixPath
 
-from backend.artifacts.content import remove
+from backend.artifacts.content import describe, remove
 from backend.artifacts.manifest import bundle_of
-from backend.errors import InvalidRequest, NotFound
+from backend.errors import ArtifactError, InvalidRequest, NotFound
 from backend.layout import Layout
 from backend.objects.bucket import Bucket
+from backend.room import no_room
 from backend.spec.bundle import DEEPEST, LARGEST, MOST, address
+
+log = logging.getLogger(__name__)
 
 
 class CodeStore:
@@ -23,6 +27,8 @@ class CodeStore:
         self._layout = layout
         self._bucket = bucket
         self._stored: set[str] = set()  # what is surely in the bucket
+        self._keeping = asyncio.Lock()
+        self._good: set[str] = set()  # bundles here whose files were looked at, and are as they were
 
     async def put(self, bundle: bytes) -> str:
         """Keep a bundle: its address. Raises InvalidRequest for what is no safe bundle, ObjectStoreError."""
@@ -34,13 +40,13 @@ class CodeStore:
         return where
 
     async def has(self, where: str) -> bool:
-        """Whether the bundle is here: in the object store, if there is one."""
-        return self._layout.bundle(where).is_dir() if self._bucket is None else await self._is_stored(where)
+        """Whether the bundle is here and whole: in the object store, if there is one."""
+        return await self._is_good(where) if self._bucket is None else await self._is_stored(where)
 
     async def path(self, where: str) -> Path:
         """The folder with its files; it is fetched if it is in the object store alone. Raises NotFound."""
         path = self._layout.bundle(where)
-        if not path.is_dir():
+        if not await self._is_good(where):
             if self._bucket is None or not await self._is_stored(where):
                 raise missing_code(where)
             await self._keep(await self._bucket.get(bundle_of(where)), where)
@@ -59,13 +65,49 @@ class CodeStore:
 
     async def _keep(self, bundle: bytes, where: str) -> None:
         target = self._layout.bundle(where)
-        if not target.is_dir():
+        async with self._keeping:
+            damaged = target.is_dir()
+            if await self._is_good(where):
+                return
+            if damaged:
+                await asyncio.to_thread(remove, target)
             await asyncio.to_thread(unpack, bundle, target)
+            self._good.add(where)
+
+    async def _is_good(self, where: str) -> bool:
+        """Whether its files are here, and as they were unpacked; they are looked at once in a process' life."""
+        path = self._layout.bundle(where)
+        if not path.is_dir():
+            self._good.discard(where)
+            return False
+        if where not in self._good:
+            if not await asyncio.to_thread(_whole, path):
+                log.error("the code bundle %s is damaged", path)
+                return False
+            self._good.add(where)
+        return True
+
+
+def _sum(path: Path) -> Path:
+    """The file beside a bundle's folder with the hash of what was unpacked there."""
+    return path.with_name(f"{path.name}.sum")
+
+
+def _whole(path: Path) -> bool:
+    """Whether a bundle's files are what was unpacked; one without a hash, of an earlier version, is taken for that."""
+    try:
+        wanted = _sum(path).read_text().strip()
+    except FileNotFoundError:
+        return True
+    try:
+        return describe(path).sha256 == wanted
+    except (OSError, ArtifactError):
+        return False
 
 
 def missing_code(where: str) -> NotFound:
-    """The error that says that a bundle is not there."""
-    return NotFound(f"the code bundle {where[:12]} is not here", hint="apply the pipeline again")
+    """The error that says that a bundle is not there, or of no use."""
+    return NotFound(f"the code bundle {where[:12]} is not here, or damaged", hint="apply the pipeline again")
 
 
 def unpack(bundle: bytes, target: Path) -> None:
@@ -76,6 +118,7 @@ def unpack(bundle: bytes, target: Path) -> None:
     try:
         new.chmod(0o755)
         unpack_into(bundle, new)
+        _sum(target).write_text(describe(new).sha256)
         try:
             new.rename(target)
         except OSError:  # another was faster: what is there is the same
@@ -87,7 +130,10 @@ def unpack(bundle: bytes, target: Path) -> None:
 
 
 def unpack_into(bundle: bytes, folder: Path) -> None:
-    """Unpack a bundle into a folder that is there and empty. Raises InvalidRequest for what is no safe bundle."""
+    """Unpack a bundle into a folder that is there and empty.
+
+    Raises InvalidRequest for what is no safe bundle, OSError where there is no room for it.
+    """
     try:
         with tarfile.open(fileobj=io.BytesIO(bundle), mode="r:") as tar:
             _extract(tar, folder)
@@ -95,6 +141,8 @@ def unpack_into(bundle: bytes, folder: Path) -> None:
             if inner.is_dir():
                 inner.chmod(0o755)
     except (tarfile.TarError, EOFError, ValueError, OSError) as error:
+        if no_room(error):
+            raise
         raise InvalidRequest(f"this is no code bundle: {error}") from error
 
 

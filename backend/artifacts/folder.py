@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import stat
 import time
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from backend.artifacts import copy
-from backend.artifacts.content import describe, hashed, is_small, missing, remove, survey
+from backend.artifacts.content import SMALL, describe, digest_of, hashed, is_small, missing, remove, survey
 from backend.artifacts.outside import Buckets, Found, absent, download, is_web, local_path, put_folder
 from backend.artifacts.reach import Reach
 from backend.artifacts.reading import Content, below, on_disk
@@ -26,6 +27,7 @@ from backend.artifacts.transfer import receive_file, send_file, several
 from backend.errors import ArtifactError, NotFound
 from backend.layout import Layout
 from backend.objects.bucket import Bucket
+from backend.room import no_room
 from backend.run.state import ArtifactRecord
 
 
@@ -106,6 +108,23 @@ class FolderStore:
         """Whether its content is (still) there."""
         return self._layout.artifact(record.location).exists()
 
+    async def check(self, record: ArtifactRecord) -> None:
+        """Whether it is there and as large as it was, and a small file's hash; one from outside is brought anew later.
+
+        The hash of what is large is not looked at: that would take as long as the stage that reads it.
+        """
+        path = self._layout.artifact(record.location)
+        small = record.kind == "file" and record.bytes <= SMALL
+        why = _damage(path, record) if small else await asyncio.to_thread(_damage, path, record)
+        if not why:
+            return
+        if path.parent == self._layout.inputs and path.exists():
+            await asyncio.to_thread(remove, path)
+        again = "run what wrote it again: khantui retry RUN --from STAGE"
+        if path.parent == self._layout.inputs:
+            again = f"start a new run: it is read anew from {record.uri}" if record.uri else "start a new run"
+        raise ArtifactError(f"{record.location} is not what was published: {why}", hint=again)
+
     async def remove(self, run: str) -> None:
         """Remove all that a run's attempts left behind."""
         await asyncio.to_thread(remove, self._layout.attempts / run)
@@ -161,6 +180,10 @@ class FolderStore:
                 raise ArtifactError(f"{uri} changed while it was read")
             return self._remembered(mark, self._kept(new, uri))
         except OSError as error:
+            if no_room(error):
+                raise ArtifactError(
+                    f"there is no room for {uri}: the disk of the data folder is full", hint="make room"
+                ) from error
             raise ArtifactError(f"cannot read {uri}: {error.strerror}") from error
         finally:
             if new.exists():
@@ -197,6 +220,27 @@ def _taken_away(path: Path, asked: int) -> Path | None:
         return away
     away.rename(path)
     return None
+
+
+def _damage(path: Path, record: ArtifactRecord) -> str:
+    """What is wrong with an artifact, as far as that is soon seen; nothing if it looks right."""
+    try:
+        info = path.lstat()
+        if stat.S_ISDIR(info.st_mode) != (record.kind == "folder"):
+            return f"it is no {record.kind} any more"
+        if record.kind == "folder":
+            sizes = [member.bytes for member in survey(path) if member.is_file]
+            if (len(sizes), sum(sizes)) != (record.files, record.bytes):
+                return f"it has {len(sizes)} files of {sum(sizes)} bytes instead of {record.files} of {record.bytes}"
+        elif info.st_size != record.bytes:
+            return f"it has {info.st_size} bytes instead of {record.bytes}"
+        elif record.bytes <= SMALL and digest_of(path) != record.sha256:
+            return "its content was changed, or is damaged"
+    except FileNotFoundError:
+        return "it is not there any more"
+    except (OSError, ArtifactError) as error:
+        return str(error)
+    return ""
 
 
 async def put(path: Path, kind: str, bucket: Bucket, key: str) -> None:

@@ -38,6 +38,10 @@ class ArtifactStore(Protocol):
         """Whether its content is (still) there."""
         ...
 
+    async def check(self, record: ArtifactRecord) -> None:
+        """See, before a stage reads it, that it is what was published. Raises ArtifactError if that is easily seen."""
+        ...
+
     async def remove(self, run: str) -> None:
         """Remove all that a run's attempts left behind."""
         ...

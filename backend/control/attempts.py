@@ -54,17 +54,19 @@ class Attempts:
         """
         run, instance = machine.run, machine.plan.instances[name]
         stage = machine.pipeline.stages[instance.stage]
+        key, seen = AttemptKey(run.id, name, number), machine.was_seen(name, number)
         mounts: list[Mount] = []
         hashes: dict[str, str] = {}
         for alias, sources in instance.inputs.items():
             for source in sources:
                 for entry in await self._entries(machine, source):
                     record = entry.record
+                    if starts and not seen:
+                        await self.artifacts.check(record)
                     mounts.append(Mount(alias, record.location, record.kind, entry.name, record.sha256))
                     hashes[f"{source.artifact}/{entry.name}".rstrip("/")] = entry.record.sha256
         context = context_of(run, name, number)
         environment = {**resolve(machine.pipeline.environment, context), **instance.each}
-        key, seen = AttemptKey(run.id, name, number), machine.was_seen(name, number)
         account = machine.pipeline.service_account
         spec = AttemptSpec(
             key=key,

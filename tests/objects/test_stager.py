@@ -92,7 +92,8 @@ async def test_code_and_script_are_where_the_stage_finds_them(bucket: str, pod: 
     assert not await elsewhere.has("0" * 64)
     gone = Plan(bucket, attempt_of(1), code="0" * 64)
     assert pod.run("fetch", gone) == {
-        "reason": "missing-input", "message": "the code bundle 000000000000 is not here (apply the pipeline again)"
+        "reason": "missing-input",
+        "message": "the code bundle 000000000000 is not here, or damaged (apply the pipeline again)",
     }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from backend.spec.bundle import address, pack
 from tests.e2e.daemon import Daemon
 
 pytestmark = [pytest.mark.slow, pytest.mark.sandbox, pytest.mark.etcd, pytest.mark.timeout(300)]
@@ -55,14 +56,14 @@ def _fill(place: Path, leave: int = 0) -> Path:
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
     """A daemon whose attempts' folder is small; its etcd has room."""
     daemon = Daemon(tmp_path)
-    for name in ("attempts", "logs"):
+    for name in ("attempts", "logs", "code"):
         _mount(tmp_path / name, "8m")
     try:
         daemon.start()
         yield daemon
     finally:
         daemon.close()
-        for name in ("attempts", "logs"):
+        for name in ("attempts", "logs", "code"):
             _unmount(tmp_path / name)
 
 
@@ -100,6 +101,37 @@ def test_a_stage_that_writes_more_than_there_is_fails_in_words_and_others_run_la
     run = daemon.ended(daemon.run("large"))
     assert run["state"] == "failed", run
     assert "the disk of the data folder is full" in _attempt(run)["message"], run
+
+
+def test_a_stage_that_finds_no_room_to_begin_is_tried_again_as_its_retries_say(daemon: Daemon) -> None:
+    ballast = _fill(daemon.folder / "attempts")
+    daemon.apply("again", stages={"a": {"script": "echo here", "retries": {"limit": 1, "delay": "5s"}}})
+    run = daemon.run("again")
+    found = daemon.until(run, lambda run: run["stages"][0]["state"] == "retrying")
+    ballast.unlink()
+    first = _attempt(found)
+    assert first["reason"] == "start-failed"
+    assert "No space left" in first["message"]
+    assert "make room" in first["message"]
+    assert daemon.ended(run)["state"] == "succeeded"
+
+
+def test_outputs_need_no_room_to_be_published_and_code_that_finds_none_is_refused(daemon: Daemon) -> None:
+    daemon.apply("tiny", outputs={"o": {}}, stages={"a": {"script": "sleep 1; exec 3> $KHAN_OUTPUT_o",
+                                                          "outputs": ["o"]}})  # fmt: skip
+    run = daemon.run("tiny")
+    daemon.until(run, lambda run: bool(run["stages"][0]["attempts"]))
+    assert daemon.ended(run)["state"] == "succeeded"
+
+    place = daemon.folder / "code"
+    bundle = pack({"a.py": (b"#" * 3_000_000, False)})
+    ballast = _fill(place, 1 << 20)
+    answer = daemon.http.put(f"/bundles/{address(bundle)}", content=bundle)
+    assert (answer.status_code, answer.json()["code"]) == (507, "disk-full"), answer.text
+    assert [p.name for p in place.iterdir()] == ["ballast"]
+    assert daemon.http.head(f"/bundles/{address(bundle)}").status_code == 404
+    ballast.unlink()
+    assert daemon.http.put(f"/bundles/{address(bundle)}", content=bundle).status_code == 201
 
 
 def test_a_log_that_cannot_be_archived_stays_and_is_archived_when_there_is_room(daemon: Daemon) -> None:

@@ -182,7 +182,7 @@ class SandboxExecutor:
             return True
         if not_started(folder):
             self._conclude(spec.key, folder, said, self._clock.now())
-        elif "child-pid" in said:
+        elif spec.seen or folder.begun:
             self._lose(spec.key, folder, said)
         else:
             return False
@@ -196,7 +196,7 @@ class SandboxExecutor:
         try:
             folder.make()
             status = folder.claim()
-            if status < 0 or folder.prevented or folder.said().keys() & {"child-pid", "exit-code"}:
+            if status < 0 or folder.prevented or folder.begun:
                 return False
             pid = self._begin(spec, profile, folder, status)
         except OSError as error:

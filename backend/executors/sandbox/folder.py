@@ -89,6 +89,14 @@ class Folder:
                 said |= {name: value for name, value in json.loads(line).items() if type(value) is int}
         return said
 
+    @property
+    def begun(self) -> bool:
+        """Whether bubblewrap has written anything, be it damaged by now: then the command may have run."""
+        try:
+            return self.status.stat().st_size > 0
+        except OSError:
+            return False
+
     def ended_at(self) -> datetime:
         """When the exit code was written."""
         return datetime.fromtimestamp(self.status.stat().st_mtime, UTC)
