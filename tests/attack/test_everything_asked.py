@@ -32,7 +32,7 @@ LARGEST = 1 << 20  # bytes of an answer that are looked at
 ENDLESS = ("text/event-stream", "application/x-ndjson")
 EACH = 5  # of each operation, in short: the first ones that the document suggests
 SILENT = 0.1  # seconds after which an endless answer has said what it has to say
-MANY = int(os.environ.get("KHANTUI_TEST_REQUESTS", "60"))  # made up for each operation, at length
+MANY = int(os.environ.get("KHANTUI_TEST_REQUESTS", "20"))  # made up for each operation, at length
 
 CONNECTION = requests.Session()
 SAID: Counter[str] = Counter()  # how many requests were answered how
