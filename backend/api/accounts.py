@@ -71,9 +71,9 @@ async def put_account(call: Call) -> Response:
         check(account)
         view = await _shown(call, account, 0)
         condition = Condition(keys.account(name), modified=found.modified if found else 0)
-        change = Put(keys.account(name), encode(account))
+        changes: list[Put | Delete] = [Put(keys.account(name), encode(account)), Delete(keys.retired(name))]
         declared = to_builtins(body)
-        revision = await call.commit([condition], [change], name, answer=view, declared=declared)
+        revision = await call.commit([condition], changes, name, answer=view, declared=declared)
         return replace(view, revision=revision) if revision is not None else None
 
     return answer(await call.tried(f"service account {name}", attempt))
@@ -85,7 +85,8 @@ async def delete_account(call: Call) -> Response:
     kv, name = await _find(call), call.name()
     if using := (await pipelines_by_account(call)).get(name):
         raise in_use(f"the service account {name}", using, hint="have them name another account first")
-    if await call.commit([Condition(kv.key, modified=kv.modified)], [Delete(kv.key)], name) is None:
+    changes: list[Put | Delete] = [Delete(kv.key), Put(keys.retired(name), b"")]
+    if await call.commit([Condition(kv.key, modified=kv.modified)], changes, name) is None:
         raise call.conflict(f"service account {name}")
     return Response(status_code=204)
 

@@ -124,6 +124,10 @@ class Executor(Protocol):
         """Remove what is kept elsewhere of one value of a secret, which no attempt is given any more."""
         ...
 
+    async def retire(self, account: str) -> bool:
+        """Remove what is kept elsewhere for a service account that is no more; False while attempts of it go on."""
+        ...
+
     def missing_tools(self) -> dict[str, str]:
         """The images that cannot run here, and why."""
         ...

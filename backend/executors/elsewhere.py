@@ -45,6 +45,11 @@ class Elsewhere:
     async def revoke(self, ref: SecretRef) -> None:
         self.observe()
 
+    async def retire(self, account: str) -> bool:
+        """Raises ExecutorError."""
+        self.observe()
+        return False
+
     async def identity(self, image: str, digest: str = "") -> str:
         """Raises ExecutorError."""
         self.observe()

@@ -113,6 +113,11 @@ class Kube:
 
     # many
 
+    async def delete_all(self, resource: Resource, labels: str) -> None:
+        """Delete all objects that have these labels; no error if there are none."""
+        options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
+        await self._call("DELETE", "deletecollection", resource, params={"labelSelector": labels}, body=options)
+
     async def pages(self, resource: Resource, kind: type[T], params: Params | None = None) -> AsyncIterator[Page[T]]:
         """All objects, in pages; the last page's version is the list's. Raises VersionGone if it took too long."""
         query: dict[str, str | int] = {"limit": PAGE, **(params or {})}

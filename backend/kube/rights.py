@@ -18,8 +18,8 @@ RIGHTS = (
     Right("", "pods", ("delete", "get", "list", "patch", "watch")),
     Right("", "pods/log", ("get",)),
     Right("", "secrets", ("create", "delete")),
-    Right("", "serviceaccounts", ("create", "update")),
+    Right("", "serviceaccounts", ("create", "deletecollection", "update")),
     Right("batch", "cronjobs", ("create", "delete", "get", "list", "patch", "watch")),
     Right("batch", "jobs", ("create", "delete", "get", "list", "watch")),
-    Right("networking.k8s.io", "networkpolicies", ("create", "update")),
+    Right("networking.k8s.io", "networkpolicies", ("create", "deletecollection", "update")),
 )

@@ -37,6 +37,7 @@ failing/<pipeline>                       a pipeline whose newest run to end has 
 accounts/<name>                          a service account: what its stages may reach
 secrets/<name>                           a secret, sealed
 revoked/<secret>/<version>               a value that is given no more, until the executor has let go of it
+retired/<account>                        an account that is no more, until the executor has let go of it
 used/<secret>/<mirrored id>/<stage>/<n>  an attempt that was given a secret
 requests/<hash>                          idempotency keys, leased
 audit/<mirrored id>
@@ -79,6 +80,7 @@ ACCOUNTS = "accounts/"
 SECRETS = "secrets/"
 USED = "used/"
 REVOKED = "revoked/"
+RETIRED = "retired/"
 AUDIT = "audit/"
 VERSIONS = "versions/"
 BY_PIPELINE = "by-pipeline/"
@@ -303,6 +305,11 @@ def secret(name: str) -> str:
 def revoked(secret_name: str, version: str) -> str:
     """A value of a secret that is given no more."""
     return f"{REVOKED}{secret_name}/{version}"
+
+
+def retired(account_name: str) -> str:
+    """A service account that is no more."""
+    return f"{RETIRED}{account_name}"
 
 
 def used(secret_name: str, identifier: str = "", stage: str = "", number: int = 0) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -95,6 +96,43 @@ async def test_policies_say_what_is_declared_and_follow_it(bench: Bench) -> None
         else:
             assert [[p["port"] for p in r["ports"]] for r in rules] == [[443, 80], [8443], [53, 53]]
             assert "10.0.0.0/8" in rules[0]["to"][0]["ipBlock"]["except"]
+
+
+async def test_what_was_made_for_an_account_goes_with_it_and_nothing_else(bench: Bench) -> None:
+    notes = {"iam.example.org/role": "x"}
+    grant = Grant(kubernetes=ClusterIdentity(annotations=notes), network=("192.0.2.7",), declared=True)
+    theirs = {
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "theirs", "labels": {"khantui.dev/account": "gone"}},
+        "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]},
+    }  # fmt: skip
+    bench.cluster.apply(theirs)
+
+    def made(account: str) -> set[str]:
+        return {
+            f"{kind}/{item['metadata']['name']}"
+            for kind in ("networkpolicies", "serviceaccounts")
+            for item in bench.cluster.items(kind)
+            if item["metadata"].get("labels", {}).get("khantui.dev/account") == account
+        }
+
+    for account in ("gone", "stays"):
+        assert (await bench.ended(await bench.start("true", grant=grant, account=account))).exit_code == 0
+    stays = made("stays")
+    assert len(made("gone")) == 3
+    assert len(stays) == 2
+    key = await bench.start("sleep 600", grant=grant, account="gone")
+    assert not await bench.executor.retire("gone")  # it would reach everything
+    assert len(made("gone")) == 3
+    await bench.executor.cancel(key, grace=0)
+    await bench.ended(key)
+    async with asyncio.timeout(60):
+        while not await bench.executor.retire("gone"):
+            await asyncio.sleep(0.1)
+    assert made("gone") == {"networkpolicies/theirs"}
+    assert made("stays") == stays
+    assert (await bench.ended(await bench.start("true", grant=grant, account="gone"))).exit_code == 0
+    assert len(made("gone")) == 3  # it is made anew when it is needed
 
 
 async def test_what_is_not_there_any_more_does_not_start(bench: Bench) -> None:

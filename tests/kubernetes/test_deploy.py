@@ -219,7 +219,7 @@ def test_doctor_finds_what_is_there_and_what_is_not(small: Installation) -> None
     for word in (
         "Kubernetes 1.",
         "baseline",
-        "all 25 that the daemon needs",
+        "all 27 that the daemon needs",
         "for any node",
         "was scheduled, fetched",
     ):

@@ -128,6 +128,11 @@ def _rule(destination: Destination) -> dict[str, Any]:
     return {"to": to, "ports": [{"port": port, "protocol": "TCP"} for port in destination.ports]}
 
 
+def selector(account: str, settings: Settings) -> str:
+    """The labels of all that was made for an account, its pods among it, as one asks for them."""
+    return ",".join(f"{key}={value}" for key, value in _of(account, settings).items())
+
+
 def environment(grant: Grant, settings: Settings, folder: str) -> list[dict[str, Any]]:
     """Variables that are secrets, by reference."""
     found: list[dict[str, Any]] = []

@@ -22,6 +22,7 @@ from backend.accounts.grant import SecretRef
 from backend.clock import Clock
 from backend.errors import (
     ClusterError,
+    ClusterForbidden,
     ExecutorError,
     ObjectMissing,
 )
@@ -32,11 +33,11 @@ from backend.executors.kubernetes.following import Following
 from backend.executors.kubernetes.gathering import gather, gathered
 from backend.executors.kubernetes.manifest import image_of, job
 from backend.executors.kubernetes.node_images import NodeImages, identity
-from backend.executors.kubernetes.objects import Job
+from backend.executors.kubernetes.objects import Job, Pod
 from backend.executors.kubernetes.reading import Ended, Need, Runs, Unknown, Waits, read
 from backend.executors.kubernetes.settings import Settings, SharedVolume
 from backend.executors.kubernetes.tracking import Seen, Tracked
-from backend.kube import JOBS, NETWORK_POLICIES, SECRETS, SERVICE_ACCOUNTS, Kube, Resource
+from backend.kube import JOBS, NETWORK_POLICIES, PODS, SECRETS, SERVICE_ACCOUNTS, Kube, Resource
 from backend.layout import Layout
 from backend.run.state import Reason
 from backend.spec.images import IMAGES, Image, without_container
@@ -49,6 +50,7 @@ PROVIDED = 300.0  # seconds for which what was made for a service account is tak
 LAG = 5.0  # seconds that news of a pod may come later than those of its Job
 UNHEARD = 60.0  # seconds after which one asks for a Job that was made and never heard of again
 PATIENCE = 3.0  # seconds that the cluster may be slow without anybody hearing of it
+_OVER = ("Failed", "Succeeded")  # phases of pods that have ended
 _LATE = timedelta(seconds=3)  # what ended longer ago than that ended when the cluster says, not just now
 
 
@@ -396,6 +398,24 @@ class KubernetesExecutor:
         name = access.secret_name(self.settings, ref)
         self._provided.pop(f"{SECRETS.plural}/{name}", None)
         await acting.delete_secret(self.kube, name)
+
+    async def retire(self, account: str) -> bool:
+        """Delete the ServiceAccount and the NetworkPolicy that were made for an account.
+
+        Not while it may have pods: without its policy they would reach everything.
+        """
+        if any(t.spec is not None and t.spec.account == account and not t.over for t in self._tracked.values()):
+            return False
+        labels = access.selector(account, self.settings)
+        if any(pod.status.phase not in _OVER for pod in await self.kube.all(PODS, Pod, {"labelSelector": labels})):
+            return False
+        try:
+            for resource in (NETWORK_POLICIES, SERVICE_ACCOUNTS):
+                await self.kube.delete_all(resource, labels)
+        except ClusterForbidden as error:  # an earlier Role
+            log.error("%s: %s; the Role in deploy/base/controller.yaml has what is needed", account, error.message)
+        self._provided.clear()  # what was deleted is made anew when it is needed
+        return True
 
     def _mark(self, key: AttemptKey) -> Path:
         """A file that says that its Job was made."""

@@ -139,6 +139,10 @@ class SandboxExecutor:
     async def revoke(self, ref: SecretRef) -> None:
         """Nothing: values are given from memory, and kept nowhere."""
 
+    async def retire(self, account: str) -> bool:
+        """Nothing: an account is what an attempt is given when it starts."""
+        return True
+
     async def identity(self, image: str, digest: str = "") -> str:
         """The image's program, as this machine has it."""
         return self._profiles.find(image).identity()
