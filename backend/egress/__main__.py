@@ -9,6 +9,7 @@ import struct
 import sys
 from collections.abc import Sequence
 
+from backend.egress.parent import parent_of
 from backend.egress.places import Plan
 from backend.egress.proxy import serve_all
 
@@ -46,7 +47,7 @@ def _receive(channel: socket.socket, count: int) -> tuple[int, list[socket.socke
 async def _serve(plan: Plan, listeners: list[socket.socket], stage: int) -> None:
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(stage, ended.set)
-    await serve_all(plan, listeners, ended)
+    await serve_all(plan, listeners, ended, parent_of(os.environ))
     os._exit(0)  # connections that are open have nobody left
 
 

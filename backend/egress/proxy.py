@@ -11,9 +11,11 @@ import contextlib
 import socket
 import sys
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from backend.accounts.destination import Destinations, plain
+from backend.egress.parent import Parent
 from backend.egress.places import Place, Plan
 
 LARGEST_HEAD = 64 << 10  # bytes of a request's head
@@ -36,7 +38,9 @@ class Refused(Exception):
 class Proxy:
     """Serves the listening sockets of one stage."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, parent: Parent | None = None) -> None:
+        """`parent`: the proxy behind which this machine is."""
+        self._parent = parent
         self._account = plan.account
         self._destinations = Destinations(plan.destinations)
         self._gate = asyncio.Semaphore(AT_ONCE)
@@ -83,14 +87,34 @@ class Proxy:
         where = f"{host}:{port}"
         if not self._destinations.names(host, port):
             raise Refused(403, f"{where} is refused: the service account {self._account} does not declare it")
+        name = plain(host).strip("[]")
+        good = await self._found(name, port, where)
+        parent = self._parent
+        if parent is not None and not parent.spares(name, port, [address for _, address in good]):
+            return await _through(parent, name, port, where)
+        failure: Exception | None = None
+        for family, address in good:
+            try:
+                async with asyncio.timeout(CONNECT):
+                    return await asyncio.open_connection(address, port, family=family, limit=LARGEST_HEAD)
+            except (OSError, TimeoutError) as error:
+                failure = error
+        raise Refused(502, f"{where} cannot be reached: {getattr(failure, 'strerror', None) or 'it does not answer'}")
+
+    async def _found(self, name: str, port: int, where: str) -> list[tuple[int, str]]:
+        """Where a host is that may be connected to: families and addresses. Raises Refused.
+
+        Behind a proxy names may be known to that alone: then none, and it is that which knows where they lead.
+        """
         loop = asyncio.get_running_loop()
         try:
-            name = plain(host).strip("[]")
             async with asyncio.timeout(CONNECT):
                 found = await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError, TimeoutError) as error:
+            if self._parent is not None and not self._parent.spares(name, port):
+                return []
             raise Refused(502, f"{where} cannot be found: {getattr(error, 'strerror', None) or error}") from None
-        good = [entry for entry in found if self._destinations.reaches(str(entry[4][0]), port)]
+        good = [(int(entry[0]), str(entry[4][0])) for entry in found if self._reaches(entry, port)]
         if not good:
             address = str(found[0][4][0]) if found else "nothing"
             raise Refused(
@@ -98,14 +122,10 @@ class Proxy:
                 f"{where} is refused: it is {address}, which is no public address and not declared as one "
                 f"by the service account {self._account}",
             )
-        failure: Exception | None = None
-        for family, _, _, _, found_address in good:
-            try:
-                async with asyncio.timeout(CONNECT):
-                    return await asyncio.open_connection(str(found_address[0]), port, family=family, limit=LARGEST_HEAD)
-            except (OSError, TimeoutError) as error:
-                failure = error
-        raise Refused(502, f"{where} cannot be reached: {getattr(failure, 'strerror', None) or 'it does not answer'}")
+        return good
+
+    def _reaches(self, entry: Any, port: int) -> bool:
+        return self._destinations.reaches(str(entry[4][0]), port)
 
     def _say(self, why: str) -> None:
         """Tell the attempt's log, once."""
@@ -176,9 +196,40 @@ async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -
         target.close()
 
 
-async def serve_all(plan: Plan, listeners: Sequence[socket.socket], ended: asyncio.Event) -> None:
+async def _through(
+    parent: Parent, host: str, port: int, where: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that a proxy makes for us. Raises Refused."""
+    by = f"by way of the proxy {parent.host}:{parent.port}"
+    try:
+        async with asyncio.timeout(CONNECT):
+            reader, writer = await asyncio.open_connection(
+                parent.host, parent.port, ssl=True if parent.tls else None, limit=LARGEST_HEAD
+            )
+    except (OSError, TimeoutError) as error:
+        why = getattr(error, "strerror", None) or "it does not answer"
+        raise Refused(502, f"{where} cannot be reached {by}: {why}") from None
+    try:
+        async with asyncio.timeout(SLOW_HEAD):
+            writer.write(parent.request(host, port))
+            await writer.drain()
+            head = await reader.readuntil(b"\r\n\r\n")
+    except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        writer.close()
+        raise Refused(502, f"{where} cannot be reached {by}: it does not answer") from None
+    said = head.partition(b"\r\n")[0].split(b" ", 2)
+    if len(said) < 2 or not said[0].startswith(b"HTTP/1.") or not said[1].startswith(b"2"):
+        writer.close()
+        answer = b" ".join(said[1:]).decode("ascii", "replace")[:100]
+        raise Refused(502, f"{where} cannot be reached {by}: it says {answer!r}")
+    return reader, writer
+
+
+async def serve_all(
+    plan: Plan, listeners: Sequence[socket.socket], ended: asyncio.Event, parent: Parent | None = None
+) -> None:
     """Serve every place until `ended`."""
-    proxy = Proxy(plan)
+    proxy = Proxy(plan, parent)
     servers = [await proxy.serve(place, each) for place, each in zip(plan.places, listeners, strict=True)]
     await ended.wait()
     for server in servers:

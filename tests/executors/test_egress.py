@@ -75,6 +75,71 @@ async def test_declared_hosts_are_reached_by_whatever_knows_proxies(bench: Bench
     assert log.count("200 OK") == 1
 
 
+@contextlib.asynccontextmanager
+async def company_proxy(leads_to: int) -> AsyncIterator[tuple[int, list[str]]]:
+    """A proxy that knows names which nobody else does, and asks for a password: its port, and what it was asked."""
+    asked: list[str] = []
+
+    async def pipe(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await source.read(65536):
+                target.write(data)
+                await target.drain()
+            target.write_eof()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        asked.append(head)
+        if "Proxy-Authorization: Basic YW5uOnA6dw==\r\n" not in head or "forbidden" in head:
+            writer.write(b"HTTP/1.1 407 Who are you\r\n\r\n")
+        else:
+            other = await asyncio.open_connection("127.0.0.1", leads_to)
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            await asyncio.gather(pipe(reader, other[1]), pipe(other[0], writer))
+            other[1].close()
+        writer.close()
+
+    serving = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with serving:
+        yield int(serving.sockets[0].getsockname()[1]), asked
+
+
+async def test_behind_a_companys_proxy_connections_are_made_by_that(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with server() as port, company_proxy(port) as (proxy, asked):
+        monkeypatch.setenv("HTTPS_PROXY", f"http://ann:p%3Aw@127.0.0.1:{proxy}")
+        monkeypatch.setenv("NO_PROXY", "localhost,.spared.invalid")
+        script = (
+            ASK
+            + f"""
+print("1", tunnel('api.known.invalid:8443').split()[1])
+print("2", ask('http://api.known.invalid:8443/path'))
+print("3", tunnel('undeclared.invalid:443'))
+print("4", tunnel('x.spared.invalid:443'))
+print("5", tunnel('127.0.0.1:{port}').split()[1])
+print("6", tunnel('forbidden.invalid:443'))
+print("7", tunnel('localhost:8443'))
+with socket.create_connection(("api.known.invalid", 8443), 10) as direct:
+    direct.sendall(b"GET / HTTP/1.1\\r\\n\\r\\n")
+    print("8", direct.recv(100).split()[1].decode())
+"""
+        )
+        declared = ("api.known.invalid:8443", "*.spared.invalid", "forbidden.invalid", "localhost", f"127.0.0.1:{port}")
+        log = await bench.good(script, "python", **network(*declared))
+    assert "1 200" in log
+    assert "GET /path" in log  # what is asked without CONNECT goes through it as well
+    assert "undeclared.invalid:443 is refused: the service account web does not declare it" in log
+    assert "x.spared.invalid:443 cannot be found" in log
+    assert "5 200" in log
+    assert "it says '407 Who are you'" in log
+    assert "localhost:8443 is refused" in log
+    assert "8 200" in log
+    assert {head.split()[1] for head in asked} == {"api.known.invalid:8443", "forbidden.invalid:443"}
+    assert "p:w" not in log
+    assert "YW5u" not in log
+
+
 async def test_a_host_and_port_that_is_declared_is_reached_by_what_knows_no_proxy(bench: Bench) -> None:
     async with server() as port, server() as other:
         script = f"""

@@ -18,6 +18,7 @@ from pathlib import Path
 from backend import egress
 from backend.accounts.account import FOLDER
 from backend.accounts.grant import Grant
+from backend.egress import parent
 from backend.egress.places import Plan, hosts_file, plan, variables
 from backend.errors import ExecutorError
 from backend.executors.base import AttemptKey
@@ -158,7 +159,7 @@ def start_proxy(made: Given, log: Path) -> int | None:
         return os.posix_spawn(
             sys.executable,
             [sys.executable, "-m", "backend.egress", str(FIRST), made.plan.pack()],
-            {"LANG": "C.UTF-8", "PYTHONPATH": str(Path(egress.__file__).parents[2])},
+            {"LANG": "C.UTF-8", "PYTHONPATH": str(Path(egress.__file__).parents[2]), **parent.variables(os.environ)},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
