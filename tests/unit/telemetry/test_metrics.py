@@ -15,7 +15,15 @@ from backend.telemetry.metrics import MOST_PIPELINES, OTHERS
 
 ROOT = Path(__file__).parents[3]
 START = datetime(2026, 3, 1, 6, tzinfo=UTC)
-ELSEWHERE = {"slots", "slots_used", "runs_waiting_for_slot", "watch_resumes", "watch_restarts", "log_archived_bytes"}
+ELSEWHERE = {
+    "clock_jumps",
+    "slots",
+    "slots_used",
+    "runs_waiting_for_slot",
+    "watch_resumes",
+    "watch_restarts",
+    "log_archived_bytes",
+}
 
 
 def at(seconds: float) -> datetime:
