@@ -19,7 +19,6 @@ def search_of(tests: list[Test], labels: Mapping[str, Mapping[str, str]], seen: 
     ids = [test.value for test in tests if test.field == "id" and test.sign in _POSITIVE and "," not in test.value]
     fields = [test for test in tests if test.field in _PLACES]
     labelled = [test for test in tests if test.field.startswith("label.")]
-    ages = any(test.field == "age" for test in tests)
 
     def judge(outline: str) -> Verdict:
         lowered = outline.lower()
@@ -40,7 +39,7 @@ def search_of(tests: list[Test], labels: Mapping[str, Mapping[str, str]], seen: 
             return Verdict.BY_ID
         return Verdict.YES if all(word in lowered for word in words) else Verdict.BY_ID
 
-    every = not (words or ids or fields or labelled or seen or ages)
+    every = not (words or ids or fields or labelled or seen)
     return Search(judge, tuple(ids or words), every=every)
 
 

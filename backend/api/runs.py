@@ -379,7 +379,8 @@ def _bounds(tests: list[filter.Test], now: datetime) -> Bounds:
 
 async def _walk(call: Call, selection: Selection, last: str, revision: int) -> AsyncIterator[_Found]:
     """Runs behind the one whose mirrored id is `last`, newest first."""
-    if selection.exact or selection.search.every or not (known := await call.services.roster.current()):
+    narrows = not selection.search.every or any(test.field == "age" for test in selection.tests)
+    if not narrows or selection.exact or not (known := await call.services.roster.current()):
         through = _through(call, selection, last, revision)
     else:
         through = _named(call, selection, last, known)
