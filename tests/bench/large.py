@@ -219,6 +219,7 @@ def _idle(engine: Daemon, name: str) -> dict[str, Any]:
     """What the daemon holds and does while nothing happens."""
     pid, etcd = engine.process.pid, etcd_of(engine.process.pid)
     time.sleep(5)
+    _settled(pid)
     before, others, began = spent(pid), spent(etcd), time.perf_counter()
     time.sleep(QUIET)
     wall = time.perf_counter() - began
@@ -230,6 +231,15 @@ def _idle(engine: Daemon, name: str) -> dict[str, Any]:
         "resident_mib": resident(pid),
         "etcd_resident_mib": resident(etcd),
     }
+
+
+def _settled(pid: int) -> None:
+    """Wait until what a daemon does once after its start is done, a minute at most."""
+    for _ in range(20):
+        before = spent(pid)
+        time.sleep(3)
+        if spent(pid) - before < 0.1:
+            return
 
 
 def _result(name: str, took: list[float], floor: float) -> dict[str, Any]:
