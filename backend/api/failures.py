@@ -15,8 +15,6 @@ from backend.errors import TooMany
 LONGEST = 300.0  # seconds that somebody is held up at most
 FORGOTTEN = 900.0  # seconds without a failure after which all of them are forgotten
 _MOST = 10_000  # places, and good credentials, that are remembered; of those beyond, the oldest are forgotten
-
-
 _TRIED = 32  # of the newest that a place has tried
 
 
@@ -49,10 +47,7 @@ class Failures:
             return
         left = found.until - self._now()
         if left > 0:
-            raise TooMany(
-                f"{found.failures} wrong tokens were shown from {place}",
-                wait=max(1, math.ceil(left)),
-            )
+            raise TooMany(f"{found.failures} wrong tokens were shown from {place}", wait=max(1, math.ceil(left)))
 
     def failed(self, place: str, shown: bytes) -> None:
         """Count one."""
