@@ -77,11 +77,7 @@ def test_a_stage_does_not_read_an_artifact_that_is_not_what_was_published(daemon
     # what it says is what helps
     answer = daemon.http.post(f"/runs/{run}/retry", json={"from_stage": "make"})
     assert answer.status_code < 300, answer.text
-    assert daemon.ended(run)["state"] in ("succeeded", "failed")
-    end = time.monotonic() + 60
-    while daemon.status(run)["state"] != "succeeded":
-        assert time.monotonic() < end, daemon.status(run)
-        time.sleep(0.05)
+    daemon.until(run, lambda run: run["state"] == "succeeded")
 
 
 WAITS = 'until [ -e "$KHAN_OUTPUT_held" ]; do sleep 0.05; done'  # for the test
