@@ -20,7 +20,12 @@ def search_of(tests: list[Test], labels: Mapping[str, Mapping[str, str]], seen: 
     fields = [test for test in tests if test.field in _PLACES]
     labelled = [test for test in tests if test.field.startswith("label.")]
 
+    exactly = [t.value.split(",") for t in fields if t.sign == "=" and t.field not in ("version", "round", "stages")]
+
     def judge(outline: str) -> Verdict:
+        for values in exactly:  # most are told apart by this alone
+            if not any(value in outline for value in values):
+                return Verdict.NO
         lowered = outline.lower()
         for test in fields:
             if test.sign == "~" and test.value.lower() not in lowered:
