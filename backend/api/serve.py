@@ -19,6 +19,7 @@ SLOWEST_READER = (
     60.0  # seconds without room for what is said, after which one has waited long enough (twice as long at most)
 )
 LARGEST_HEADERS = 64 << 10  # bytes of them, with the URL
+_LAST_WORDS = 2.0  # seconds for requests that are cancelled as the daemon ends
 MOST_AT_ONCE = 2000  # requests and connections of one door
 
 
@@ -154,8 +155,20 @@ async def serve(app: ASGIApp, probes: ASGIApp, doors: Sequence[Door], ready: Cal
         for server in servers:
             server.should_exit = True
         await asyncio.gather(*tasks, return_exceptions=True)
+        for server in servers:
+            await _emptied(server)
         for door in doors:
             door.close()
+
+
+async def _emptied(server: _Server) -> None:
+    """What was cancelled ends, and its connections are closed, before that is closed which it uses."""
+    state = server.server_state
+    if state.tasks:
+        await asyncio.wait(set(state.tasks), timeout=_LAST_WORDS)
+    for connection in tuple(state.connections):
+        connection.transport.abort()
+    await asyncio.sleep(0)  # in which they hear of it
 
 
 def _server(app: ASGIApp, door: Door) -> _Server:
