@@ -276,8 +276,9 @@ class RunController:
         for stage, attempt in worker.machine.open_attempts():
             self._spawn(self._start(worker, worker.machine, stage, attempt.number))
         for record in worker.machine.records.values():
-            if record.attempt and record.attempt.state.ended:  # in case that was not done before
-                self._tidying.add(AttemptKey(run_id, record.name, record.attempt.number))
+            for attempt in record.attempts:
+                if attempt.state.ended:  # in case that was not done before
+                    self._tidying.add(AttemptKey(run_id, record.name, attempt.number))
         worker.machine.settle(parts.clock.now())
         return True
 

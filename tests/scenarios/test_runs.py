@@ -248,6 +248,21 @@ async def test_what_is_under_way_goes_on_under_another_daemon_and_runs_once(worl
     assert await _log(world, run_id, "a") == "ran\n"
 
 
+async def test_the_logs_of_all_attempts_are_archived_by_whoever_comes_next(world: World) -> None:
+    first = {"script": 'echo ran; test "$ATTEMPT" != 1', "retries": {"limit": 1, "delay": "0s"}}
+    stages = {"a": first, "b": {"script": "sleep 1", "after": ["a"]}}
+    await world.apply("again", environment={"ATTEMPT": "${run.attempt}"}, stages=stages)
+    async with world.engine():
+        run_id = await world.start("again")
+        await world.until(run_id, lambda _, stages: "b" in stages and stages["b"].state is S.RUNNING)
+    # they wait while attempts run, and now nobody is there
+    assert all(world.layout.live_log(run_id, "a", number).exists() for number in (1, 2))
+    async with world.engine():
+        await world.ended(run_id)
+        for number in (1, 2):
+            await _archived(world, run_id, "a", number)
+
+
 async def test_more_stages_than_places_wait_their_turn(world: World) -> None:
     world.slots = 2
     wide = {"script": "echo up; sleep 0.2", "each": {"N": [str(n) for n in range(8)]}}
@@ -281,9 +296,9 @@ async def _log_says(world: World, run_id: str, stage: str, word: str) -> None:
             await asyncio.sleep(0.01)
 
 
-async def _archived(world: World, run_id: str, stage: str) -> None:
+async def _archived(world: World, run_id: str, stage: str, number: int = 1) -> None:
     async with asyncio.timeout(20):
-        while not world.layout.archived_log(run_id, stage, 1).exists():
+        while not world.layout.archived_log(run_id, stage, number).exists():
             await asyncio.sleep(0.01)
 
 
