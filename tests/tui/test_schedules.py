@@ -159,7 +159,7 @@ async def test_every_policy_is_a_field_and_what_may_surprise_is_said(desk: Desk)
     desk.do(desk.ask("PUT", "/calendars/holidays", {"days": ["2026-12-02"]}))
     app = desk.app("schedules pipeline=etl-daily")
     async with app.run_test(size=WIDE) as pilot:
-        await until(pilot, lambda: "n makes one" in shown(app) and app.overview.loaded)
+        await until(pilot, lambda: "nothing fits" in shown(app))
         await pilot.press("n")
         await until(pilot, lambda: isinstance(app.screen, ScheduleForm))
         await fill(pilot, cron="30 2 * * *", zone="Europe/Berlin")
@@ -217,13 +217,13 @@ async def test_what_was_said_is_in_its_fields_and_a_pause_may_have_an_end(desk: 
         await pilot.press("escape", "ctrl+d")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("y")
-        await until(pilot, lambda: "n makes one" in shown(app))
+        await until(pilot, lambda: "nothing fits" in shown(app))
 
 
 async def test_a_schedule_after_others_waits_for_what_is_chosen(desk: Desk) -> None:
     app = desk.app("schedules pipeline=etl-daily")
     async with app.run_test(size=WIDE) as pilot:
-        await until(pilot, lambda: "n makes one" in shown(app) and app.overview.loaded)
+        await until(pilot, lambda: "nothing fits" in shown(app))
         await pilot.press("n")
         await until(pilot, lambda: isinstance(app.screen, ScheduleForm))
         await choose(pilot, "kind", 3)
