@@ -31,6 +31,7 @@ class Leader:
         self._ttl = ttl
         self._alone = alone
         self._created = 0
+        self._left: set[int] = set()  # leases of ours that may still hold the lead
         self.name = f"{socket.gethostname()}:{os.getpid()}"
 
     @property
@@ -61,7 +62,19 @@ class Leader:
                 await self._resign(lease)
 
     async def _campaign(self) -> int:
+        for lease in tuple(self._left):
+            await self._store.revoke(lease)
+            self._left.discard(lease)
         lease = await self._store.grant(self._ttl)
+        try:
+            return await self._win(lease)
+        except (StoreError, Lost):
+            # it may have been won just as the store went away: the next try must not wait for ourselves
+            self._left.add(lease)
+            raise
+
+    async def _win(self, lease: int) -> int:
+        """Take the lead as soon as nobody has it: the lease that holds it."""
         while True:
             with self._feed.subscribe(keys.LEADER) as changes:
                 found = await self._store.get(keys.LEADER)
@@ -126,4 +139,5 @@ class Leader:
             async with asyncio.timeout(2):
                 await asyncio.shield(self._store.revoke(lease))
         except (StoreError, TimeoutError):
+            self._left.add(lease)
             log.info("the lease of the lead is left to expire")

@@ -187,7 +187,7 @@ class EtcdStore:
     async def revoke(self, lease: int) -> None:
         try:
             await self.calls.call("lease", "LeaseRevoke", rpc.LeaseRevokeRequest(ID=lease), writes=True)
-        except (LeaseLost, Ambiguous):
+        except LeaseLost:  # it is gone already
             return
 
     async def health(self) -> Health:
