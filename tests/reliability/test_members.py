@@ -54,7 +54,7 @@ def _kill_in_turn(cluster: Cluster, load: Load, rounds: int) -> int:
         for member in range(3):
             load.keep_up(60)
             cluster.kill(member)
-            load.keep_up(60)  # two of three are enough
+            load.go_on(60)  # two of three are enough
             cluster.start(member)
             cluster.wait(member, 60)
             killed += 1
