@@ -400,6 +400,7 @@ def test_a_token_of_a_machine_begins_no_session_that_would_outlive_it(site: Open
 def test_a_page_in_a_browser_has_the_rights_of_whom_the_proxy_names(site: Open) -> None:
     """`khantui web --sign-in`: what its sessions are started with, over a real websocket."""
     site.bind("dora@example.org", "viewer")
+    site.daemon.http.post("/pipelines/sales-eu/runs", json={}).raise_for_status()  # for her to see
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
