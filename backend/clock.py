@@ -52,6 +52,12 @@ class Clock(Protocol):
         ...
 
 
+def doubted(clock: Clock) -> float:
+    """Seconds for which nothing is to be removed for its age yet; 0: what the clock says is believed."""
+    since = clock.since_jump
+    return 0.0 if since is None else max(0.0, DOUBT - since)
+
+
 class Jump(NamedTuple):
     """The clock was set, or the machine slept: to `to` (UTC), by so much."""
 

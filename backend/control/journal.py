@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
-from backend.clock import DOUBT, Clock
+from backend.clock import Clock, doubted
 from backend.errors import StoreError
 from backend.run.ids import moment_of, new_id
 from backend.safeguards import Safeguards
@@ -67,7 +67,6 @@ class Journal:
 
     def _too_old(self, key: str) -> bool:
         days = self._safeguards.audit_days
-        jumped = self._clock.since_jump
-        if jumped is not None and jumped < DOUBT:
+        if doubted(self._clock):
             return False
         return bool(days) and moment_of(keys.run_of(key)) < self._clock.now() - timedelta(days=days)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from backend.artifacts import ArtifactStore
-from backend.clock import DOUBT, Clock
+from backend.clock import Clock, doubted
 from backend.control.timers import Timers
 from backend.control.workqueue import WorkQueue
 from backend.errors import NotFound, StoreError
@@ -107,8 +107,8 @@ class Retaining:
         if name.startswith(_FILES):
             await self._clean(name.removeprefix(_FILES))
             return
-        if (jumped := self._clock.since_jump) is not None and jumped < DOUBT:
-            self._timers.set(name, self._clock.now() + timedelta(seconds=DOUBT - jumped))
+        if doubt := doubted(self._clock):
+            self._timers.set(name, self._clock.now() + timedelta(seconds=doubt))
             return
         if name == _INPUTS:
             await self._prune()

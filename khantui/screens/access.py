@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from textual import work
@@ -15,8 +15,8 @@ from khantui.render.access import binding_columns, explain_lines, token_columns,
 from khantui.render.table import Column
 from khantui.screens import acts
 from khantui.screens.ask import Confirm
+from khantui.screens.asked import Asked
 from khantui.screens.form import Storing
-from khantui.screens.listing import Listing
 from khantui.screens.text import TextPage
 from khantui.state.declared import pairs
 from khantui.state.rows import ListRows
@@ -27,7 +27,7 @@ FIELDS = frozenset(("subject", "role", "pipelines", "by"))
 ROLES = ("viewer", "operator", "editor", "admin")
 
 
-class Access(Listing[BindingView]):
+class Access(Asked[BindingView]):
     """All roles that are given."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -40,19 +40,8 @@ class Access(Listing[BindingView]):
     EMPTY = "no role is given yet: n gives one"
     SORTS: ClassVar[dict[str, Callable[[Any], Any]]] = {"SUBJECT": lambda b: b.subject, "ROLE": lambda b: b.role}
 
-    def __init__(self, command: str, filter: str = "") -> None:
-        self._found: list[BindingView] = []
-        super().__init__(command, filter)
-
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.look()
-
     def make_rows(self) -> ListRows[BindingView]:
         return ListRows(subject=_binding_subject, fields=FIELDS)
-
-    def items(self) -> Iterable[BindingView]:
-        return self._found
 
     def columns(self) -> Sequence[Column[BindingView]]:
         return binding_columns()
@@ -60,17 +49,8 @@ class Access(Listing[BindingView]):
     def identify(self, item: BindingView) -> str:
         return item.id
 
-    @work(group="look", exclusive=True)
-    async def look(self) -> None:
-        """Ask which there are."""
-        found = await self.host.ask(lambda c: c.bindings())
-        if found is not None:
-            self._found = found
-            self.overview_changed()
-
-    def action_refresh(self) -> None:
-        """Ask which there are."""
-        self.look()
+    async def ask(self) -> Sequence[BindingView] | None:
+        return await self.host.ask(lambda c: c.bindings())
 
     def action_tokens(self) -> None:
         """The tokens of machines."""
@@ -119,7 +99,7 @@ class Access(Listing[BindingView]):
             self.look()
 
 
-class Tokens(Listing[TokenView]):
+class Tokens(Asked[TokenView]):
     """All tokens of machines."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -131,19 +111,8 @@ class Tokens(Listing[TokenView]):
     FAULTS = "expired=yes"
     SORTS: ClassVar[dict[str, Callable[[Any], Any]]] = {"TOKEN": lambda t: t.name, "ROLE": lambda t: t.role}
 
-    def __init__(self, command: str, filter: str = "") -> None:
-        self._found: list[TokenView] = []
-        super().__init__(command, filter)
-
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.look()
-
     def make_rows(self) -> ListRows[TokenView]:
         return ListRows(subject=_token_subject, fields=FIELDS | {"name", "expired"})
-
-    def items(self) -> Iterable[TokenView]:
-        return self._found
 
     def columns(self) -> Sequence[Column[TokenView]]:
         return token_columns()
@@ -151,17 +120,8 @@ class Tokens(Listing[TokenView]):
     def identify(self, item: TokenView) -> str:
         return item.name
 
-    @work(group="look", exclusive=True)
-    async def look(self) -> None:
-        """Ask which there are."""
-        found = await self.host.ask(lambda c: c.tokens())
-        if found is not None:
-            self._found = found
-            self.overview_changed()
-
-    def action_refresh(self) -> None:
-        """Ask which there are."""
-        self.look()
+    async def ask(self) -> Sequence[TokenView] | None:
+        return await self.host.ask(lambda c: c.tokens())
 
     @work(group="act")
     async def action_new_token(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from textual import work
@@ -17,8 +17,8 @@ from khantui.render.accounts import account_columns, declared, lines, still_used
 from khantui.render.table import Column
 from khantui.render.text import visible
 from khantui.screens import acts
+from khantui.screens.asked import Asked
 from khantui.screens.form import Storing
-from khantui.screens.listing import Listing
 from khantui.screens.text import TextPage
 from khantui.state.declared import network_of, network_text, pairs, pairs_text, secrets_of, secrets_text
 from khantui.state.rows import ListRows
@@ -27,7 +27,7 @@ FIELDS = frozenset(("name", "network", "secret", "pipeline", "user", "missing"))
 _TOKENS = [("no token of the API server", "no"), ("a token of the API server", "yes")]
 
 
-class Accounts(Listing[AccountView]):
+class Accounts(Asked[AccountView]):
     """All service accounts."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -44,19 +44,8 @@ class Accounts(Listing[AccountView]):
         "PIPELINES": lambda a: -len(a.pipelines),
     }
 
-    def __init__(self, command: str, filter: str = "") -> None:
-        self._found: list[AccountView] = []
-        super().__init__(command, filter)
-
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.look()
-
     def make_rows(self) -> ListRows[AccountView]:
         return ListRows(subject=subject, fields=FIELDS)
-
-    def items(self) -> Iterable[AccountView]:
-        return self._found
 
     def columns(self) -> Sequence[Column[AccountView]]:
         return account_columns()
@@ -64,17 +53,8 @@ class Accounts(Listing[AccountView]):
     def identify(self, item: AccountView) -> str:
         return item.name
 
-    @work(group="look", exclusive=True)
-    async def look(self) -> None:
-        """Ask which there are."""
-        found = await self.host.ask(lambda c: c.accounts())
-        if found is not None:
-            self._found = found
-            self.overview_changed()
-
-    def action_refresh(self) -> None:
-        """Ask which there are."""
-        self.look()
+    async def ask(self) -> Sequence[AccountView] | None:
+        return await self.host.ask(lambda c: c.accounts())
 
     def action_secrets(self) -> None:
         """The secrets that accounts declare."""

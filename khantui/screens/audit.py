@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from textual import work
-
 from backend.api.wire import AuditView
-from khantui.errors import Failure, Misuse
+from khantui.errors import Failure
 from khantui.render.audit import audit_columns, entry_lines
 from khantui.render.table import Column
-from khantui.screens.listing import Listing
+from khantui.screens.asked import Asked
 from khantui.screens.text import TextPage
 from khantui.state.audit import query_of
 from khantui.state.rows import ListRows
@@ -20,7 +18,7 @@ from khantui.state.rows import ListRows
 MOST = 1000  # entries that are fetched: who looks for older ones says so by a condition
 
 
-class Audit(Listing[AuditView]):
+class Audit(Asked[AuditView]):
     """The newest entries that meet the conditions."""
 
     TITLE_WORD = "Journal"
@@ -32,15 +30,8 @@ class Audit(Listing[AuditView]):
         "TARGET": lambda e: e.target,
     }
 
-    def __init__(self, command: str, filter: str = "") -> None:
-        self._found: list[AuditView] = []
-        super().__init__(command, filter)
-
     def make_rows(self) -> ListRows[AuditView]:
         return ListRows()
-
-    def items(self) -> Iterable[AuditView]:
-        return self._found
 
     def columns(self) -> Sequence[Column[AuditView]]:
         return audit_columns(datetime.now(UTC))
@@ -48,28 +39,20 @@ class Audit(Listing[AuditView]):
     def identify(self, item: AuditView) -> str:
         return item.id
 
+    def begin(self) -> None:
+        self._narrow()  # the conditions are the daemon's to judge: this asks
+
     def _narrow(self) -> None:
         self.chips([self._filter] if self._filter else [])
         self.look()
 
-    @work(group="look", exclusive=True)
-    async def look(self) -> None:
-        """Ask for them."""
+    async def ask(self) -> Sequence[AuditView] | None:
         try:
             query = query_of(self._filter, now=datetime.now(UTC))
-        except Misuse as wrong:
-            self.host.say(wrong)
-            return
-        try:
-            self._found = await self.host.link.ask(lambda c: list(c.audit(limit=MOST, **query)))
-        except Failure as failure:
-            self.host.say(failure)
-            return
-        self.overview_changed()
-
-    def action_refresh(self) -> None:
-        """Ask for them."""
-        self.look()
+            return await self.host.link.ask(lambda c: list(c.audit(limit=MOST, **query)))
+        except Failure as error:
+            self.host.say(error)
+            return None
 
     def action_open(self) -> None:
         """All that it says, with what was before and after."""

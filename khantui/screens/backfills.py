@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from textual import work
@@ -12,9 +12,9 @@ from backend.api.wire import BackfillView
 from khantui.render.live import live_backfill_columns
 from khantui.render.table import Column
 from khantui.screens.ask import Confirm
+from khantui.screens.asked import Asked
 from khantui.screens.filling import BackfillForm
 from khantui.screens.host import Host
-from khantui.screens.listing import Listing
 from khantui.state.filling import Filling
 from khantui.state.rows import ListRows
 
@@ -23,7 +23,7 @@ NEWEST = 500  # that are listed
 _SOON = 0.3  # seconds for which news are gathered
 
 
-class Backfills(Listing[BackfillView]):
+class Backfills(Asked[BackfillView]):
     """The newest backfills."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -37,19 +37,11 @@ class Backfills(Listing[BackfillView]):
     SORTS: ClassVar[dict[str, Callable[[Any], Any]]] = {"PIPELINE": lambda b: b.pipeline, "STATE": lambda b: b.state}
 
     def __init__(self, command: str, filter: str = "") -> None:
-        self._found: list[BackfillView] = []
         self._asking = False
         super().__init__(command, filter)
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.look()
-
     def make_rows(self) -> ListRows[BackfillView]:
         return ListRows(subject=subject, fields=FIELDS)
-
-    def items(self) -> Iterable[BackfillView]:
-        return self._found
 
     def columns(self) -> Sequence[Column[BackfillView]]:
         return live_backfill_columns(self.host.moment, self._absolute)
@@ -63,14 +55,9 @@ class Backfills(Listing[BackfillView]):
             self._asking = True
             self.set_timer(_SOON, self.look)
 
-    @work(group="look", exclusive=True)
-    async def look(self) -> None:
-        """Ask how they are."""
+    async def ask(self) -> Sequence[BackfillView] | None:
         self._asking = False
-        found = await self.host.ask(lambda c: list(c.backfills(limit=NEWEST)))
-        if found is not None:
-            self._found = found
-            super().overview_changed()
+        return await self.host.ask(lambda c: list(c.backfills(limit=NEWEST)))
 
     def action_open(self) -> None:
         """The runs that it has made."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from msgspec import UNSET
@@ -18,8 +18,8 @@ from khantui.render.rows import channel_columns
 from khantui.render.table import Column
 from khantui.render.text import visible
 from khantui.screens import acts
+from khantui.screens.asked import Asked
 from khantui.screens.form import Storing
-from khantui.screens.listing import Listing
 from khantui.screens.text import TextPage
 from khantui.state.rows import ListRows
 from khantui.state.when import seconds_of
@@ -28,7 +28,7 @@ FIELDS = frozenset(("name", "state", "service"))
 _SOON = 5.0  # seconds between two looks: what channels tell is no event
 
 
-class Channels(Listing[ChannelView]):
+class Channels(Asked[ChannelView]):
     """All channels."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -42,20 +42,12 @@ class Channels(Listing[ChannelView]):
     FAULTS = "state=failing"
     SORTS: ClassVar[dict[str, Callable[[Any], Any]]] = {"CHANNEL": lambda c: c.name, "STATE": lambda c: c.state}
 
-    def __init__(self, command: str, filter: str = "") -> None:
-        self._found: list[ChannelView] = []
-        super().__init__(command, filter)
-
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.look()
+    def begin(self) -> None:
+        super().begin()
         self.set_interval(_SOON, self.look)
 
     def make_rows(self) -> ListRows[ChannelView]:
         return ListRows(subject=subject, fields=FIELDS)
-
-    def items(self) -> Iterable[ChannelView]:
-        return self._found
 
     def columns(self) -> Sequence[Column[ChannelView]]:
         return channel_columns()
@@ -63,20 +55,13 @@ class Channels(Listing[ChannelView]):
     def identify(self, item: ChannelView) -> str:
         return item.name
 
-    @work(group="look", exclusive=True)
-    async def look(self) -> None:
-        """Ask how they are; while the daemon is away, what was there stays."""
+    async def ask(self) -> Sequence[ChannelView] | None:
         try:
-            self._found = await self.host.link.ask(lambda c: c.channels())
+            return await self.host.link.ask(lambda c: c.channels())
         except Failure as failure:
-            if failure.exit_code != 3:
+            if failure.exit_code != 3:  # that the daemon is away is said elsewhere, and not every few seconds
                 self.host.say(failure)
-            return
-        self.overview_changed()
-
-    def action_refresh(self) -> None:
-        """Ask how they are."""
-        self.look()
+            return None
 
     def action_open(self) -> None:
         """All about it; its URLs are never shown."""

@@ -32,7 +32,6 @@ class Listing(TableView[T]):
     def __init__(self, command: str, filter: str = "") -> None:
         super().__init__(command, filter)
         self._sorted = ""
-        self._told = False
         self.rows: ListRows[T] = self.make_rows()
 
     def make_rows(self) -> ListRows[T]:
@@ -56,19 +55,26 @@ class Listing(TableView[T]):
 
     def on_mount(self) -> None:
         self.table.focus()
+        self.begin()
+
+    def begin(self) -> None:
+        """Show what there is."""
         self._narrow()
 
     @property
     def known(self) -> bool:
         """Whether it is known what there is: before, an empty list says nothing."""
-        return self._told
+        return self.host.overview.loaded
 
     def overview_changed(self) -> None:
-        self._told = True
+        self.renew()
+
+    def renew(self) -> None:
+        """There are other things, or the same in another state: the cursor stays where it is."""
         at = self.table.current
         self.rows.put(self.items())
         self._shown(at)
-        super().overview_changed()
+        self.show_heading()
 
     def _shown(self, at: T | None) -> None:
         if self.rows.total:

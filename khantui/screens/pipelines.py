@@ -49,10 +49,6 @@ class Pipelines(Listing[PipelineView]):
     def make_rows(self) -> ListRows[PipelineView]:
         return ListRows(subject=subject, fields=FIELDS)
 
-    @property
-    def known(self) -> bool:
-        return self.host.overview.loaded
-
     def items(self) -> Iterable[PipelineView]:
         found = self.host.overview.pipelines
         return [found[name] for name in sorted(found)]

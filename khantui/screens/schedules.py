@@ -51,10 +51,6 @@ class Schedules(Listing[ScheduleView]):
     def make_rows(self) -> ListRows[ScheduleView]:
         return ListRows(subject=subject, fields=FIELDS)
 
-    @property
-    def known(self) -> bool:
-        return self.host.overview.loaded
-
     def items(self) -> Iterable[ScheduleView]:
         def order(schedule: ScheduleView) -> tuple[datetime, str]:
             return (schedule.next[0] if schedule.next and not schedule.paused else _NEVER, schedule.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,8 +17,8 @@ from khantui.render.accounts import about_secret, lines, secret_columns, still_u
 from khantui.render.table import Column
 from khantui.screens import acts
 from khantui.screens.ask import Confirm
+from khantui.screens.asked import Asked
 from khantui.screens.form import Storing
-from khantui.screens.listing import Listing
 from khantui.screens.text import TextPage
 from khantui.state.rows import ListRows
 
@@ -26,7 +26,7 @@ FIELDS = frozenset(("name", "account", "used"))
 _LARGEST = 64 << 10  # bytes of a value
 
 
-class Secrets(Listing[SecretView]):
+class Secrets(Asked[SecretView]):
     """All secrets."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -41,19 +41,8 @@ class Secrets(Listing[SecretView]):
     FAULTS = "account=none"
     SORTS: ClassVar[dict[str, Callable[[Any], Any]]] = {"SECRET": lambda s: s.name, "CHANGED": lambda s: s.updated}
 
-    def __init__(self, command: str, filter: str = "") -> None:
-        self._found: list[SecretView] = []
-        super().__init__(command, filter)
-
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.look()
-
     def make_rows(self) -> ListRows[SecretView]:
         return ListRows(subject=subject, fields=FIELDS)
-
-    def items(self) -> Iterable[SecretView]:
-        return self._found
 
     def columns(self) -> Sequence[Column[SecretView]]:
         return secret_columns()
@@ -61,17 +50,8 @@ class Secrets(Listing[SecretView]):
     def identify(self, item: SecretView) -> str:
         return item.name
 
-    @work(group="look", exclusive=True)
-    async def look(self) -> None:
-        """Ask which there are."""
-        found = await self.host.ask(lambda c: c.secrets())
-        if found is not None:
-            self._found = found
-            self.overview_changed()
-
-    def action_refresh(self) -> None:
-        """Ask which there are."""
-        self.look()
+    async def ask(self) -> Sequence[SecretView] | None:
+        return await self.host.ask(lambda c: c.secrets())
 
     def action_accounts(self) -> None:
         """The accounts that declare them."""
